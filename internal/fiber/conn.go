@@ -1,0 +1,454 @@
+package fiber
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"poise/internal/clock"
+	"poise/internal/sys"
+)
+
+// Handler is whose connection it is. While a connection is idle, the loop keeps only the Conn and this.
+type Handler interface {
+	// Serve is called in a fiber when bytes have come on the idle connection.
+	Serve(c *Conn)
+	// Gone is called on the loop, outside any fiber, when the idle connection has ended: err is io.EOF (the peer's FIN), ErrIdle, or
+	// what broke it. The connection is already closed.
+	Gone(c *Conn, err error)
+}
+
+// ErrIdle is told to Handler.Gone when an idle connection's time was up.
+var ErrIdle = errors.New("idle for too long")
+
+// Conn is a byte stream that belongs to a loop. Its calls block only the calling fiber. One fiber reads and one writes at a time;
+// they may be the same. It is also a net.Conn, for libraries that want one.
+//
+//	        Idle                      bytes                 Close
+//	open ----------> idle (no fiber) -------> open (Serve) -------> closing: drain, FIN, linger ---> released
+//	  |                |                                               ^                               ^
+//	  |                +--- EOF, error, time up: closed, then Gone ----|-------------------------------+
+//	  +--------------------- Abort, or after an error ------------------------------------------------+
+type Conn struct {
+	loop  *Loop
+	peer  sys.Addr
+	index int // in loop.conns
+	h     handle
+	ln    *Listener // that accepted it; nil for a dialled one
+
+	// Receiving. Unread bytes are in first, then rest.
+	first   segment
+	rest    []segment
+	unread  int
+	recvErr error // what ended the receiving: io.EOF or an error; unread bytes come before it
+	recv    recvState
+	bulk    bool
+	big     bool // the armed receive is a single one into a large buffer
+	reader  *fiber
+
+	// Sending.
+	out     [][]byte // what the driver sends now
+	sent    int      // of out, in bytes, after a short send
+	sendErr error
+	sending bool
+	writer  *fiber // waits for out, for the queue to drain, or for a connect
+	queue   []byte // written by Write, not yet handed to the driver
+	flight  []byte // the part of the queue that the driver sends now
+	msg     sendMem
+
+	handler Handler // set while idle
+	guard   *Conn   // is interrupted when our peer resets
+	intr    error   // why waits on this connection are over
+	state   state
+	ops     int // operations in flight
+	reset   bool
+
+	timer                           timer
+	readBy, writeBy, idleBy, lingBy clock.Instant
+	timedOut                        bool // the writer's wait ended by writeBy
+	forRoom                         bool // the writer waits in Room, and has nothing in flight of its own
+	lingered                        int
+}
+
+type state uint8
+
+const (
+	open state = iota
+	connecting
+	flushing  // Close was called: what is queued goes out first
+	lingering // the FIN is out; what comes is dropped until the peer's
+	closing   // ends when nothing is in flight
+	released
+)
+
+type recvState uint8
+
+const (
+	recvNone recvState = iota
+	recvMany
+	recvOne
+	recvEnding // cancelled; its end has not come yet
+)
+
+// segment is a run of received bytes: in a driver's buffer, or gathered on the heap.
+type segment struct {
+	b   []byte // unread
+	buf buffer // zero: b is on the heap
+}
+
+func (s *segment) drop() {
+	s.buf.put()
+	s.b = nil
+}
+
+// highWater is how many unread bytes a connection may hold before it stops receiving. More than a head's default limit never waits
+// unread, since Fill's callers bound what they gather.
+const highWater = 64 << 10
+
+// lingerTime and lingerBytes bound how long, and how much, a closed connection still listens so that its last answer is not lost to
+// a reset (RFC 9112 section 9.6). nginx: lingering_timeout 5 s, lingering_time 30 s.
+const (
+	lingerTime  = 2 * time.Second
+	lingerBytes = 1 << 20
+)
+
+func (l *Loop) newConn() *Conn {
+	c := &Conn{loop: l, index: len(l.conns)}
+	c.timer.owner = c
+	l.conns = append(l.conns, c)
+	return c
+}
+
+// Loop is the loop that the connection belongs to.
+func (c *Conn) Loop() *Loop { return c.loop }
+
+// Peer is the other end's address; empty for a client on a Unix socket.
+func (c *Conn) Peer() sys.Addr { return c.peer }
+
+// Handler is who was given to Idle, while the connection is idle; else nil.
+func (c *Conn) Handler() Handler { return c.handler }
+
+// Buffered returns unread bytes that are at hand, without a copy. They are valid until the next call of Fill, Discard or Close. Empty: there
+// are none yet.
+func (c *Conn) Buffered() []byte { return c.first.b }
+
+// Unread is how many bytes have come and were not discarded; Buffered may hold only the first of them.
+func (c *Conn) Unread() int { return c.unread }
+
+// Discard marks the first n bytes of Buffered as read.
+func (c *Conn) Discard(n int) {
+	c.first.b = c.first.b[n:]
+	c.unread -= n
+	if len(c.first.b) == 0 {
+		c.first.drop()
+		if len(c.rest) > 0 {
+			c.first = c.rest[0]
+			last := len(c.rest) - 1
+			copy(c.rest, c.rest[1:])
+			c.rest[last] = segment{}
+			c.rest = c.rest[:last]
+		}
+	}
+}
+
+// Bulk says how much is expected: on for a body, so that receives are single ones into large buffers; off for heads.
+func (c *Conn) Bulk(on bool) {
+	c.bulk = on
+	if on && c.recv == recvMany {
+		c.recv = recvEnding
+		c.loop.driver.cancelRecv(c)
+	}
+}
+
+// ReadBy sets the instant after which a wait for bytes fails with os.ErrDeadlineExceeded; zero: none.
+func (c *Conn) ReadBy(t clock.Instant) {
+	c.readBy = t
+	if c.reader != nil {
+		c.arm()
+	}
+}
+
+// Next makes Buffered non-empty: it waits only if nothing is unread. Errors: io.EOF, os.ErrDeadlineExceeded, net.ErrClosed, what broke the connection, or what
+// Interrupt was given.
+func (c *Conn) Next() error {
+	for len(c.first.b) == 0 {
+		if err := c.awaitBytes(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Fill makes Buffered longer by at least one byte, in one piece; it waits if it must. What is unread meanwhile lies on the heap, in as much
+// memory as it needs, so that many slow heads take no receive buffers.
+func (c *Conn) Fill() error {
+	have := len(c.first.b)
+	if have == 0 {
+		return c.Next()
+	}
+	if c.first.buf.slab != nil || c.first.buf.b != nil {
+		gathered := append(make([]byte, 0, max(512, 2*have)), c.first.b...)
+		c.first.drop()
+		c.first.b = gathered
+	}
+	for len(c.rest) == 0 {
+		if err := c.awaitBytes(); err != nil {
+			return err
+		}
+	}
+	more := c.rest[0]
+	last := len(c.rest) - 1
+	copy(c.rest, c.rest[1:])
+	c.rest[last] = segment{}
+	c.rest = c.rest[:last]
+	c.first.b = append(c.first.b, more.b...)
+	more.drop()
+	return nil
+}
+
+// awaitBytes parks until a segment has come or no more will.
+func (c *Conn) awaitBytes() error {
+	before := c.unread
+	for {
+		switch {
+		case c.unread > before:
+			return nil
+		case c.intr != nil:
+			return c.intr
+		case c.recvErr != nil:
+			return c.recvErr
+		case c.state != open:
+			return net.ErrClosed
+		case c.readBy != 0 && c.loop.now >= c.readBy:
+			return os.ErrDeadlineExceeded
+		}
+		c.startRecv(true)
+		c.reader = c.loop.current
+		c.arm()
+		c.loop.park()
+	}
+}
+
+// Listen keeps a receive armed while nobody reads, so that a reset of the peer is noticed.
+func (c *Conn) Listen() { c.startRecv(false) }
+
+// startRecv arms a receive if none is armed and one makes sense. Above the high-water mark only a reader who waits gets one.
+func (c *Conn) startRecv(wanted bool) {
+	if c.recv != recvNone || c.recvErr != nil || c.state > lingering || (c.unread > highWater && !wanted) {
+		return
+	}
+	c.ops++
+	if c.bulk {
+		c.recv = recvOne
+	} else {
+		c.recv = recvMany
+	}
+	c.loop.driver.recv(c, !c.bulk, c.bulk)
+}
+
+// received is told by the driver: bytes, or the end of the receive (more is false), or both.
+func (c *Conn) received(b buffer, more bool, err error) {
+	if !more {
+		ending := c.recv == recvEnding
+		c.recv = recvNone
+		c.ops--
+		if ending && err != nil && sys.IsCancelled(err) {
+			err = nil
+		}
+	}
+	switch {
+	case len(b.b) > 0 && c.state >= flushing:
+		c.lingered += len(b.b)
+		b.put()
+	case len(b.b) > 0:
+		c.push(b)
+	case err != nil:
+		b.put()
+		if c.recvErr == nil {
+			c.recvErr = err
+		}
+	default:
+		b.put()
+	}
+	if c.state >= flushing {
+		c.lingerOn()
+		return
+	}
+	c.tellReader(more)
+}
+
+func (c *Conn) push(b buffer) {
+	s := segment{b: b.b, buf: b}
+	c.unread += len(b.b)
+	if len(c.first.b) == 0 {
+		c.first = s
+	} else {
+		c.rest = append(c.rest, s)
+	}
+	if c.unread > highWater && c.recv == recvMany {
+		c.recv = recvEnding
+		c.loop.driver.cancelRecv(c)
+	}
+}
+
+// tellReader lets whoever waits for this connection know what has come.
+func (c *Conn) tellReader(more bool) {
+	switch {
+	case c.reader != nil:
+		if c.unread == 0 && c.recvErr == nil {
+			c.startRecv(true) // a cancelled receive ended; the reader still waits
+			return
+		}
+		c.wakeReader()
+	case c.handler != nil:
+		if c.unread > 0 || c.recvErr != nil {
+			c.endIdle()
+			return
+		}
+		c.startRecv(false)
+	case c.recvErr != nil && c.recvErr != io.EOF:
+		if c.guard != nil {
+			c.guard.Interrupt(c.recvErr)
+		}
+	case !more && !c.bulk:
+		c.startRecv(false)
+	}
+}
+
+func (c *Conn) wakeReader() {
+	f := c.reader
+	c.reader = nil
+	c.loop.wake(f)
+}
+
+func (c *Conn) wakeWriter() {
+	f := c.writer
+	c.writer = nil
+	c.loop.wake(f)
+}
+
+// Guard makes a reset by c's peer interrupt what waits on other; nil ends that. So a client that leaves takes its request with it.
+func (c *Conn) Guard(other *Conn) {
+	c.guard = other
+	if other != nil && c.recvErr != nil && c.recvErr != io.EOF {
+		other.Interrupt(c.recvErr)
+	}
+}
+
+// Broken is the error that has ended the receiving, or nil; io.EOF is the peer's FIN.
+func (c *Conn) Broken() error { return c.recvErr }
+
+// Interrupt ends what a fiber waits for on this connection, now and later, with err. It is called on the loop.
+func (c *Conn) Interrupt(err error) {
+	if c.intr == nil {
+		c.intr = err
+	}
+	if c.reader != nil {
+		c.wakeReader()
+	}
+	if c.sending {
+		c.loop.driver.cancelSend(c)
+	} else if c.writer != nil {
+		c.wakeWriter()
+	}
+}
+
+// Idle gives the connection back to its loop until bytes come: the calling fiber returns, and h is told what happens. by is when the connection is closed for being
+// idle; zero: never. Bytes that are there already are served at once, in another fiber.
+func (c *Conn) Idle(h Handler, by clock.Instant) {
+	c.handler, c.idleBy, c.bulk = h, by, false
+	c.readBy, c.writeBy = 0, 0
+	if c.unread > 0 || c.recvErr != nil {
+		c.endIdle()
+		return
+	}
+	c.startRecv(false)
+	c.arm()
+}
+
+// Take ends the idle time of a connection from outside: a fiber wants to use it. It reports false when it is not usable any more: bytes or an end have come.
+func (c *Conn) Take() bool {
+	if c.handler == nil || c.state != open || c.unread > 0 || c.recvErr != nil {
+		return false
+	}
+	c.handler, c.idleBy = nil, 0
+	return true
+}
+
+// IdleBy changes when an idle connection is closed, to an earlier instant.
+func (c *Conn) IdleBy(t clock.Instant) {
+	if c.handler != nil && (c.idleBy == 0 || t < c.idleBy) {
+		c.idleBy = t
+		c.arm()
+	}
+}
+
+func (c *Conn) endIdle() {
+	h := c.handler
+	c.handler, c.idleBy = nil, 0
+	if c.unread > 0 {
+		c.loop.serve(h, c)
+		return
+	}
+	err := c.recvErr
+	c.closeNow()
+	h.Gone(c, err)
+}
+
+// arm sets the timer to the earliest instant that matters now.
+func (c *Conn) arm() {
+	var when clock.Instant
+	take := func(t clock.Instant) {
+		if t != 0 && (when == 0 || t < when) {
+			when = t
+		}
+	}
+	if c.reader != nil {
+		take(c.readBy)
+	}
+	if c.writer != nil && !c.timedOut {
+		take(c.writeBy)
+	}
+	if c.handler != nil {
+		take(c.idleBy)
+	}
+	if c.state == lingering || c.state == flushing {
+		take(c.lingBy)
+	}
+	if when != 0 {
+		c.loop.timers.by(&c.timer, when)
+	}
+}
+
+// expire is the timer's: it may be early, since deadlines move later without touching the timer.
+func (c *Conn) expire(now clock.Instant) {
+	if (c.state == lingering || c.state == flushing) && c.lingBy <= now {
+		c.closeNow()
+		return
+	}
+	if c.handler != nil && c.idleBy != 0 && c.idleBy <= now {
+		h := c.handler
+		c.handler = nil
+		if c.ln != nil {
+			c.Close()
+		} else {
+			c.closeNow()
+		}
+		h.Gone(c, ErrIdle)
+		return
+	}
+	if c.reader != nil && c.readBy != 0 && c.readBy <= now {
+		c.wakeReader()
+	}
+	if c.writer != nil && c.writeBy != 0 && c.writeBy <= now && !c.timedOut {
+		c.timedOut = true
+		if c.forRoom {
+			c.wakeWriter()
+		} else {
+			c.loop.driver.cancelSend(c)
+		}
+	}
+	c.arm()
+}

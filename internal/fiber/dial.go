@@ -1,0 +1,53 @@
+package fiber
+
+import (
+	"os"
+
+	"poise/internal/clock"
+	"poise/internal/sys"
+)
+
+// Dial connects to a, until by at the latest (zero: as long as the kernel tries). guard, if not nil, is a connection whose reset ends the
+// attempt.
+func (l *Loop) Dial(a sys.Addr, by clock.Instant, guard *Conn) (*Conn, error) {
+	c := l.newConn()
+	c.peer, c.state = a, connecting
+	if err := l.driver.connect(c); err != nil {
+		c.state = closing
+		c.free()
+		return nil, err
+	}
+	c.ops++
+	c.sending = true // a connect is the connection's first send
+	c.writeBy = by
+	if guard != nil {
+		guard.Guard(c)
+	}
+	err := c.awaitSend()
+	if guard != nil {
+		guard.Guard(nil)
+	}
+	if err == nil && c.state != connecting {
+		err = os.ErrClosed
+	}
+	if err != nil {
+		c.closeNow()
+		return nil, err
+	}
+	c.state, c.writeBy = open, 0
+	l.count.Dialled++
+	return c, nil
+}
+
+// connected is told by the driver.
+func (c *Conn) connected(err error) {
+	c.ops--
+	c.sending = false
+	if err != nil {
+		c.sendErr = err
+	}
+	if c.writer != nil {
+		c.wakeWriter()
+	}
+	c.closeOn()
+}

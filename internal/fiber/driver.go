@@ -1,0 +1,69 @@
+package fiber
+
+import (
+	"time"
+
+	"poise/internal/sys"
+)
+
+// driver is what a loop waits with. It is completion-shaped: a call starts an operation, and a method of the Conn or Listener
+// tells its end, from within complete. Every operation ends exactly once, also after a cancel.
+//
+// Ends are told to Conn.received, Conn.sentSome, Conn.connected, Listener.accepted and Listener.acceptEnded.
+type driver interface {
+	name() string
+
+	// wait submits what was started and lets the loop sleep for at most d; negative: without end. It calls Loop.sleep and Loop.awake.
+	wait(d time.Duration)
+	// complete tells what has ended, and lets fibers run in between.
+	complete()
+	// wake ends a sleep. It is called from any goroutine.
+	wake()
+
+	// listen takes the listening descriptor over and accepts from it until stopAccept.
+	listen(ln *Listener, fd int) error
+	accept(ln *Listener)
+	adopt(c *Conn)           // an accepted connection has got its Conn
+	stopAccept(ln *Listener) // ends accept; what is queued stays in the kernel
+	// drainAccept takes what is queued, without waiting, and closes the listening socket.
+	drainAccept(ln *Listener)
+
+	// recv starts one receive: many goes on until cancelled; big asks for a large buffer.
+	recv(c *Conn, many, big bool)
+	cancelRecv(c *Conn)
+	// send sends all of c.out.
+	send(c *Conn)
+	cancelSend(c *Conn)
+	// connect opens a socket to c.peer; the end comes to c.connected, an error to open a socket returns at once.
+	connect(c *Conn) error
+	// shutdown sends a FIN. Nothing is being sent.
+	shutdown(c *Conn)
+	// cancelAll ends all operations of c; their ends are told.
+	cancelAll(c *Conn)
+	// release closes the socket. Nothing of it is in flight.
+	release(c *Conn, reset bool)
+
+	buffersInUse() (head, body int)
+	close()
+}
+
+// handle is the driver's part of a Conn or Listener.
+type handle struct {
+	fd   int
+	slot uint32
+	net  *netHandle
+}
+
+// buffer is memory that bytes were received into. put gives it back.
+type buffer struct {
+	b    []byte
+	slab *sys.Slab
+	id   int32
+}
+
+func (b *buffer) put() {
+	if b.slab != nil {
+		b.slab.Put(b.id)
+	}
+	*b = buffer{}
+}

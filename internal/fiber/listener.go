@@ -1,0 +1,98 @@
+package fiber
+
+import (
+	"time"
+
+	"poise/internal/clock"
+	"poise/internal/sys"
+)
+
+// acceptPause is how long accepting rests after it failed for want of descriptors or memory: long enough not to spin, short enough
+// to be back within a second.
+const acceptPause = 100 * time.Millisecond
+
+// Listener accepts connections for one loop.
+type Listener struct {
+	loop     *Loop
+	h        handle
+	accept   func(*Conn)
+	closed   func(*Conn)
+	timer    timer
+	armed    bool // an accept is in flight
+	paused   bool // by Pause
+	draining bool
+}
+
+// Listen takes the listening descriptor fd over and calls accept, outside any fiber, for each connection: accept calls Idle or Close on it. closed,
+// if not nil, is called when an accepted connection's socket is given back.
+func (l *Loop) Listen(fd int, accept, closed func(*Conn)) (*Listener, error) {
+	ln := &Listener{loop: l, accept: accept, closed: closed}
+	ln.timer.owner = ln
+	if err := l.driver.listen(ln, fd); err != nil {
+		return nil, err
+	}
+	ln.arm()
+	return ln, nil
+}
+
+func (ln *Listener) arm() {
+	if !ln.armed && !ln.paused && !ln.draining {
+		ln.armed = true
+		ln.loop.driver.accept(ln)
+	}
+}
+
+// Pause stops accepting: what comes waits in the kernel's queue. Resume goes on.
+func (ln *Listener) Pause() {
+	if !ln.paused {
+		ln.paused = true
+		if ln.armed {
+			ln.loop.driver.stopAccept(ln)
+		}
+	}
+}
+
+// Resume accepts again after Pause.
+func (ln *Listener) Resume() {
+	ln.paused = false
+	ln.arm()
+}
+
+// Drain accepts what is queued, and closes the listening socket.
+func (ln *Listener) Drain() {
+	if ln.draining {
+		return
+	}
+	ln.draining = true
+	ln.loop.timers.remove(&ln.timer)
+	if ln.armed {
+		ln.loop.driver.stopAccept(ln)
+		return // goes on in acceptEnded
+	}
+	ln.loop.driver.drainAccept(ln)
+}
+
+// accepted is told by the driver: a connection.
+func (ln *Listener) accepted(h handle, peer sys.Addr) {
+	c := ln.loop.newConn()
+	c.h, c.peer, c.ln = h, peer, ln
+	ln.loop.driver.adopt(c)
+	ln.loop.count.Accepted++
+	ln.accept(c)
+}
+
+// acceptEnded is told by the driver when it accepts no more: it was stopped, or err says why.
+func (ln *Listener) acceptEnded(err error) {
+	ln.armed = false
+	switch {
+	case ln.draining:
+		ln.loop.driver.drainAccept(ln)
+	case err != nil && sys.IsOutOfResources(err):
+		ln.loop.count.AcceptPauses++
+		ln.loop.timers.by(&ln.timer, ln.loop.now.Add(acceptPause))
+	default:
+		ln.arm()
+	}
+}
+
+func (ln *Listener) expire(clock.Instant) { ln.arm() }

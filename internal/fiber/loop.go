@@ -1,0 +1,276 @@
+package fiber
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"poise/internal/clock"
+)
+
+// Config says how loops are made. The zero value is a working one.
+type Config struct {
+	// Driver is "io_uring", "net", or "auto" (default): io_uring where a trial of it works, else net.
+	Driver string
+	// Log gets panics and long turns. Default: slog.Default.
+	Log *slog.Logger
+	// Offloads bounds the calls of Offload that run at once, over all fibers of a loop. Default 16.
+	Offloads int
+	// Poison overwrites buffers when they are given back, so that tests see a use after it.
+	Poison bool
+}
+
+// Counters are what a loop counts, written and read on the loop.
+type Counters struct {
+	Turns, Panics, LongTurns  uint64
+	AcceptPauses              uint64 // accept stopped for want of descriptors
+	Conns, Active, Fibers     int    // open connections, fibers at work, fibers made
+	HeadBuffers, BodyBuffers  int    // receive buffers in use
+	NoBuffers                 uint64 // receives that had to wait for a buffer
+	Dialled, Accepted, Closed uint64
+}
+
+// Loop is one core's event loop. Unless it says otherwise, a method is called on the loop: in a fiber, or in a function that was
+// posted.
+type Loop struct {
+	Index int
+
+	cfg    Config
+	driver driver
+	now    clock.Instant
+
+	current *fiber
+	ready   []*fiber
+	yielded []*fiber
+	idle    []*fiber
+	active  int
+	conns   []*Conn
+	timers  timers
+	count   Counters
+
+	offloading int
+	offloads   []*offload // waiting for a free place
+
+	mu      sync.Mutex // guards posted and ended
+	posted  []func()
+	ended   bool
+	asleep  atomic.Bool
+	turn    atomic.Int64 // when the running turn began, as an Instant; 0 while asleep
+	running atomic.Pointer[fiber]
+	stop    bool
+	done    chan struct{}
+}
+
+// ErrStopped is what calls on a stopped loop return.
+var ErrStopped = errors.New("the loop has stopped")
+
+// Start makes a loop and runs it on a thread of its own until Stop. reason says why io_uring was not used, if it was asked
+// for or tried.
+func Start(index int, cfg Config) (l *Loop, reason string, err error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	if cfg.Offloads == 0 {
+		cfg.Offloads = 16
+	}
+	l = &Loop{Index: index, cfg: cfg, done: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		// Never unlocked: the thread's ring dies with it, and fibers are bound to the lock.
+		runtime.LockOSThread()
+		var err error
+		l.driver, reason, err = newDriver(l, cfg)
+		started <- err
+		if err == nil {
+			l.run()
+		}
+		close(l.done)
+	}()
+	if err := <-started; err != nil {
+		return nil, reason, fmt.Errorf("start loop %d: %w", index, err)
+	}
+	return l, reason, nil
+}
+
+// DriverName names the driver in use. Safe from any goroutine.
+func (l *Loop) DriverName() string { return l.driver.name() }
+
+// Now is the loop's clock, read once a turn.
+func (l *Loop) Now() clock.Instant { return l.now }
+
+// Counters returns a copy of what the loop counts.
+func (l *Loop) Counters() Counters {
+	c := l.count
+	c.Conns, c.Active, c.Fibers = len(l.conns), l.active, l.active+len(l.idle)
+	c.HeadBuffers, c.BodyBuffers = l.driver.buffersInUse()
+	return c
+}
+
+// Each calls f for every open connection of the loop. f may close the connection that it is given.
+func (l *Loop) Each(f func(*Conn)) {
+	for i := len(l.conns) - 1; i >= 0; i-- {
+		if i < len(l.conns) {
+			f(l.conns[i])
+		}
+	}
+}
+
+func (l *Loop) run() {
+	l.now = clock.Now()
+	for !l.stop {
+		l.step(l.patience())
+	}
+	l.wind()
+}
+
+// step is one turn: wait, then timers, completions, posted functions, fibers.
+func (l *Loop) step(patience time.Duration) {
+	l.driver.wait(patience)
+	l.count.Turns++
+	l.timers.expire(l.now)
+	l.runReady()
+	l.driver.complete()
+	l.runPosted()
+	l.ready = append(l.ready, l.yielded...)
+	clear(l.yielded)
+	l.yielded = l.yielded[:0]
+	l.runReady()
+}
+
+// patience is how long the next wait may last; negative: until something happens.
+func (l *Loop) patience() time.Duration {
+	if len(l.yielded) > 0 || len(l.ready) > 0 {
+		return 0
+	}
+	when := l.timers.next()
+	if when == 0 {
+		return -1
+	}
+	return max(0, when.Sub(l.now))
+}
+
+// sleep is called by a driver before a wait that may last: it reports false when something was posted meanwhile. awake follows the wait.
+func (l *Loop) sleep() bool {
+	l.asleep.Store(true)
+	l.mu.Lock()
+	n := len(l.posted)
+	l.mu.Unlock()
+	if n > 0 {
+		l.asleep.Store(false)
+		return false
+	}
+	l.turn.Store(0)
+	return true
+}
+
+// awake reads the clock: a turn begins.
+func (l *Loop) awake() {
+	if l.asleep.Load() {
+		l.asleep.Store(false)
+	}
+	l.now = clock.Now()
+	l.turn.Store(int64(l.now))
+}
+
+// Post runs f on the loop, in order with other posts. It is safe from any goroutine, never waits, and wakes only a sleeping
+// loop. It reports false, and f will not run, when the loop has ended.
+func (l *Loop) Post(f func()) bool {
+	l.mu.Lock()
+	if l.ended {
+		l.mu.Unlock()
+		return false
+	}
+	l.posted = append(l.posted, f)
+	l.mu.Unlock()
+	if l.asleep.Load() {
+		l.driver.wake()
+	}
+	return true
+}
+
+// Call runs f on the loop and waits for it; it is for other goroutines than the loop's. It reports false when the loop has ended.
+func (l *Loop) Call(f func()) bool {
+	done := make(chan struct{})
+	if !l.Post(func() { defer close(done); f() }) {
+		return false
+	}
+	select {
+	case <-done:
+		return true
+	case <-l.done:
+		return false
+	}
+}
+
+func (l *Loop) runPosted() {
+	l.mu.Lock()
+	fs := l.posted
+	l.posted = nil
+	l.mu.Unlock()
+	for _, f := range fs {
+		l.runPost(f)
+		l.runReady()
+	}
+}
+
+// runPost keeps a panic in a posted function from ending the loop.
+func (l *Loop) runPost(f func()) {
+	defer l.recoverPost()
+	f()
+}
+
+func (l *Loop) recoverPost() {
+	if v := recover(); v != nil {
+		l.panicked(nil, v, debug.Stack())
+	}
+}
+
+func (l *Loop) panicked(f *fiber, v any, stack []byte) {
+	l.count.Panics++
+	l.cfg.Log.Error("a fiber panicked; its connection is closed, all else goes on", "loop", l.Index, "panic", fmt.Sprint(v), "stack", string(stack))
+	if f == nil {
+		return
+	}
+	if c := f.conn.Load(); c != nil {
+		c.Abort()
+	}
+}
+
+// Stop ends the loop: every connection is closed and every parked fiber woken with an error, and given a second to return.
+// It is called from another goroutine, and returns when the loop has ended.
+func (l *Loop) Stop() {
+	l.Post(func() { l.stop = true })
+	<-l.done
+}
+
+// wind brings the loop to its end.
+func (l *Loop) wind() {
+	until := clock.Now().Add(time.Second)
+	for {
+		for _, c := range append([]*Conn(nil), l.conns...) {
+			c.Abort()
+		}
+		l.timers.wakeSleepers()
+		l.runReady()
+		if (l.active == 0 && len(l.conns) == 0) || l.now > until {
+			break
+		}
+		l.step(10 * time.Millisecond)
+	}
+	l.mu.Lock()
+	l.ended = true
+	l.posted = nil
+	l.mu.Unlock()
+	for _, f := range l.idle {
+		f.exit = true
+		f.next()
+	}
+	l.idle = nil
+	l.driver.close()
+	l.turn.Store(0)
+}

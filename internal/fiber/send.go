@@ -1,0 +1,169 @@
+package fiber
+
+import (
+	"errors"
+	"net"
+	"os"
+
+	"poise/internal/clock"
+	"poise/internal/sys"
+)
+
+// maxQueue is how much Write queues. It never waits, since a library may call it with a lock held; who writes through a library waits for Room before each
+// piece.
+const maxQueue, roomBelow = 256 << 10, 64 << 10
+
+// ErrQueueFull is what Write returns when the peer takes nothing and the queue is full.
+var ErrQueueFull = errors.New("write queue full")
+
+// WriteBy sets the instant after which a wait to send fails with os.ErrDeadlineExceeded; zero: none. Bytes that Write has queued are not dropped by it.
+func (c *Conn) WriteBy(t clock.Instant) {
+	c.writeBy = t
+	if c.writer != nil {
+		c.arm()
+	}
+}
+
+// Send sends the slices, in order and whole, without a copy, and returns when the kernel has taken all: until then they belong to the connection. At most
+// sys.MaxGather slices. After an error the connection can only be closed.
+func (c *Conn) Send(bufs ...[]byte) error {
+	for c.sendErr == nil && (c.sending || len(c.queue) > 0) { // what Write queued goes first
+		if err := c.awaitSend(); err != nil {
+			return err
+		}
+	}
+	if err := c.sendable(); err != nil {
+		return err
+	}
+	c.out = c.msg.slices[:0]
+	for _, b := range bufs {
+		if len(b) > 0 {
+			c.out = append(c.out, b)
+		}
+	}
+	if len(c.out) == 0 {
+		return nil
+	}
+	c.startSend()
+	return c.awaitSend()
+}
+
+func (c *Conn) sendable() error {
+	switch {
+	case c.intr != nil:
+		return c.intr
+	case c.sendErr != nil:
+		return c.sendErr
+	case c.state != open:
+		return net.ErrClosed
+	}
+	return nil
+}
+
+func (c *Conn) startSend() {
+	c.sending = true
+	c.ops++
+	c.loop.driver.send(c)
+}
+
+// awaitSend parks until nothing is in flight. A buffer belongs to its send until the completion, so a wait that is over waits for the cancelled
+// send's end too.
+func (c *Conn) awaitSend() error {
+	c.timedOut = false
+	for c.sending {
+		c.writer = c.loop.current
+		c.arm()
+		c.loop.park()
+	}
+	if c.timedOut {
+		c.timedOut = false
+		if c.sendErr != nil { // the cancel came in time: bytes are missing
+			c.sendErr = os.ErrDeadlineExceeded
+		}
+	}
+	if c.intr != nil {
+		return c.intr
+	}
+	return c.sendErr
+}
+
+// sentSome is told by the driver: n bytes went out; err says why no more.
+func (c *Conn) sentSome(n int, err error) {
+	c.ops--
+	c.sending = false
+	for n > 0 && len(c.out) > 0 {
+		take := min(n, len(c.out[0]))
+		c.out[0] = c.out[0][take:]
+		n -= take
+		if len(c.out[0]) == 0 {
+			c.out = c.out[1:]
+		}
+	}
+	left := len(c.out) > 0
+	if err != nil {
+		c.sendErr = err
+	} else if left && c.state < closing && !c.timedOut && c.intr == nil {
+		c.startSend() // a short send: the next try completes it, or says what broke
+		return
+	} else if left {
+		c.sendErr = net.ErrClosed
+	}
+	clear(c.msg.slices[:])
+	c.out = nil
+	c.flight = c.flight[:0]
+	if c.sendErr == nil && len(c.queue) > 0 && c.state <= flushing {
+		c.sendQueue()
+	}
+	if c.writer != nil {
+		c.wakeWriter()
+	}
+	c.closeOn()
+}
+
+// Write queues p and never waits; part of net.Conn.
+func (c *Conn) Write(p []byte) (int, error) {
+	if err := c.sendable(); err != nil {
+		return 0, err
+	}
+	if c.writeBy != 0 && c.loop.now >= c.writeBy {
+		return 0, os.ErrDeadlineExceeded
+	}
+	if len(c.queue)+len(p) > maxQueue {
+		return 0, ErrQueueFull
+	}
+	c.queue = append(c.queue, p...)
+	if !c.sending {
+		c.sendQueue()
+	}
+	return len(p), nil
+}
+
+// sendQueue hands the queue to the driver and goes on with an empty one.
+func (c *Conn) sendQueue() {
+	c.queue, c.flight = c.flight[:0], c.queue
+	c.out = append(c.msg.slices[:0], c.flight)
+	c.startSend()
+}
+
+// Room waits until less than 64 KiB are queued by Write. Nothing queued is lost when its wait times out.
+func (c *Conn) Room() error {
+	c.timedOut = false
+	for c.sendable() == nil && len(c.queue)+len(c.flight) >= roomBelow {
+		if c.timedOut {
+			c.timedOut = false
+			return os.ErrDeadlineExceeded
+		}
+		c.writer, c.forRoom = c.loop.current, true
+		c.arm()
+		c.loop.park()
+		c.forRoom = false
+	}
+	return c.sendable()
+}
+
+// sendMem is what a driver needs to stay in place during a send.
+type sendMem struct {
+	slices [sys.MaxGather][]byte
+	kernel sys.Msg
+	addr   sys.SockAddr // of a connect
+}

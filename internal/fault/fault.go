@@ -86,7 +86,9 @@ type Error struct {
 	Kind Kind
 	// Safe: nothing of the request can have reached the server's application, so any method may be sent again.
 	Safe bool
-	Err  error // what the socket, codec or resolver said; may be nil
+	// Status is what a codec says that the client is answered with; 0: it follows from the rest.
+	Status int
+	Err    error // what the socket, codec or resolver said; may be nil
 }
 
 func (e *Error) Error() string {

@@ -342,6 +342,9 @@ func (c *Conn) Broken() error { return c.recvErr }
 
 // Interrupt ends what a fiber waits for on this connection, now and later, with err. It is called on the loop.
 func (c *Conn) Interrupt(err error) {
+	if c.state >= closing {
+		return
+	}
 	if c.intr == nil {
 		c.intr = err
 	}

@@ -265,3 +265,6 @@ func RaiseDescriptorLimit() (int, error) {
 	}
 	return int(min(lim.Cur, 1<<30)), nil
 }
+
+// IsNotLocal tells whether an address to bind belongs to no interface.
+func IsNotLocal(err error) bool { return errors.Is(err, unix.EADDRNOTAVAIL) }

@@ -1,0 +1,87 @@
+// Package admin answers questions about Poise itself, over HTTP, on an address of its own: is it alive, is it ready, its metrics, its
+// state, its profiles.
+//
+// It never changes anything: every path is read only. It never asks the rest of the program either; what it shows comes from the
+// functions of a Source. It runs on net/http and goroutines, apart from the loops, so that a busy proxy can still be looked at.
+//
+// Start reading at New, which lists the paths; guard.go says who may ask, listen.go binds the address, serve.go runs the server.
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/pprof" // its init registers on http.DefaultServeMux too, which nothing serves
+	"strings"
+)
+
+// Source is where the answers come from. The functions are called from any goroutine, once for each request.
+type Source struct {
+	// Ready tells whether Poise can take traffic, and what keeps it from that.
+	Ready func() (ok bool, reasons []string)
+	// Metrics answers /metrics.
+	Metrics http.Handler
+	// Status returns what /v1/status shows as JSON.
+	Status func() any
+	// Address is the configured address, such as "poise.internal:9900": its host is accepted in the Host field. Optional.
+	Address string
+}
+
+// New returns the handler of all admin paths.
+func New(s Source) http.Handler {
+	mux := http.NewServeMux()
+	// GET covers HEAD; anything else gets 405 from the mux.
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok\n") })
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("GET /metrics", s.Metrics)
+	mux.HandleFunc("GET /v1/status", s.status)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, index) })
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return guard(s.Address, mux)
+}
+
+const index = `Poise, the admin address
+
+/livez            200 while the process runs
+/readyz           200 when it can take traffic, else 503; /readyz?verbose says why
+/metrics          metrics for Prometheus
+/v1/status        listeners, pools and servers as JSON
+/debug/pprof/     profiles of the process
+
+As a table: poise status
+`
+
+func (s Source) readyz(w http.ResponseWriter, r *http.Request) {
+	ok, reasons := s.Ready()
+	code, body := http.StatusOK, "ok\n"
+	if !ok {
+		code, body = http.StatusServiceUnavailable, "not ready\n"
+	}
+	if r.URL.Query().Has("verbose") && len(reasons) > 0 {
+		body += strings.Join(reasons, "\n") + "\n"
+	}
+	text(w, code, body)
+}
+
+func (s Source) status(w http.ResponseWriter, _ *http.Request) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetIndent("", "  ")
+	if err := e.Encode(s.Status()); err != nil {
+		text(w, http.StatusInternalServerError, "the status cannot be written as JSON: "+err.Error()+"\n")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(b.Bytes()) // nobody is left to tell
+}
+
+func text(w http.ResponseWriter, code int, body string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(code)
+	_, _ = io.WriteString(w, body) // nobody is left to tell
+}

@@ -1,0 +1,128 @@
+// Package affinity keeps a client on the server that it was sent to first.
+//
+// It gives clients a cookie whose value stands for a server of one pool, and finds the server when the cookie comes back. It
+// never chooses a server and never insists: what it finds is a preference that pool.Acquire follows while the server is up.
+// The cookie is passed on to servers like any other. Start reading at Cookie.
+package affinity
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"poise/internal/msg"
+	"poise/internal/pool"
+)
+
+// DefaultName is the cookie's name when none is set.
+const DefaultName = "poise"
+
+// MinSecret is the least length of a secret in bytes: the strength of the tokens (RFC 2104 §3 advises the hash's 32).
+const MinSecret = 16
+
+// Settings say what the cookie looks like. Only Secret has to be given. HttpOnly is always set: no script needs the cookie.
+type Settings struct {
+	Name     string        // default "poise"
+	Secret   []byte        // key of the tokens, at least 16 bytes; balancers that share clients share it
+	TTL      time.Duration // how long browsers keep it, in whole seconds; 0: until they are closed
+	Path     string        // default "/"
+	Domain   string        // default: the host that answered, without its subdomains
+	SameSite string        // "lax" (default), "strict" or "none"; "none" wants Secure (RFC 6265bis §4.1.2.7)
+	Secure   bool          // only over https
+}
+
+// Cookie is the affinity of one pool. Its methods may be called on any loop at the same time.
+type Cookie struct {
+	name       string
+	secret     []byte
+	attributes string // of Set-Cookie, from the first ";" on
+	pool       *pool.Pool
+	index      atomic.Pointer[index]
+}
+
+// New returns the cookie of pool p. The error says which setting cannot be.
+func New(s Settings, p *pool.Pool) (*Cookie, error) {
+	if s.Name == "" {
+		s.Name = DefaultName
+	}
+	if s.Path == "" {
+		s.Path = "/"
+	}
+	attributes, err := s.attributes()
+	if err != nil {
+		return nil, err
+	}
+	c := &Cookie{name: s.Name, secret: s.Secret, attributes: attributes, pool: p}
+	c.refresh(nil)
+	return c, nil
+}
+
+// attributes checks s and writes what follows the value in Set-Cookie.
+func (s *Settings) attributes() (string, error) {
+	site, ok := map[string]string{"": "Lax", "lax": "Lax", "strict": "Strict", "none": "None"}[strings.ToLower(s.SameSite)]
+	switch {
+	case !isToken(s.Name):
+		return "", fmt.Errorf("cookie name %q is not a token", s.Name)
+	case len(s.Secret) < MinSecret:
+		return "", fmt.Errorf("cookie secret has %d bytes, needs at least %d", len(s.Secret), MinSecret)
+	case s.Path[0] != '/' || !isAttribute(s.Path):
+		return "", fmt.Errorf("cookie path %q does not begin with / or holds what a cookie cannot", s.Path)
+	case !isAttribute(s.Domain):
+		return "", fmt.Errorf("cookie domain %q holds what a cookie cannot", s.Domain)
+	case !ok:
+		return "", fmt.Errorf("cookie same_site %q is none of lax, strict, none", s.SameSite)
+	case site == "None" && !s.Secure:
+		return "", errors.New("cookie same_site none needs secure: browsers drop it else")
+	case s.TTL < 0 || s.TTL > 0 && s.TTL < time.Second:
+		return "", fmt.Errorf("cookie ttl %v is below a second", s.TTL)
+	}
+	b := "; Path=" + s.Path
+	if s.Domain != "" {
+		b += "; Domain=" + s.Domain
+	}
+	if s.TTL > 0 {
+		b += "; Max-Age=" + strconv.FormatInt(int64(s.TTL/time.Second), 10)
+	}
+	b += "; HttpOnly; SameSite=" + site
+	if s.Secure {
+		b += "; Secure"
+	}
+	return b, nil
+}
+
+// Name is the cookie's name.
+func (c *Cookie) Name() string { return c.name }
+
+// Server returns the server that a token stands for, whatever its state. It is nil for every token that was not made with
+// this secret for a present server of this pool: forged, another pool's, or of a server that was removed. The client is then
+// balanced like a new one, and given a new cookie.
+func (c *Cookie) Server(token []byte) *pool.Server {
+	return c.current().servers[string(token)]
+}
+
+// AppendSetCookie appends the value of a Set-Cookie field that keeps a client on s, and nothing if s was removed.
+func (c *Cookie) AppendSetCookie(dst []byte, s *pool.Server) []byte {
+	return append(dst, c.current().fields[s]...)
+}
+
+// maxValue is the longest value that is looked at; a token has 22 bytes.
+const maxValue = 64
+
+// Find returns the cookie's value in a request's fields. present tells whether the cookie is there at all, be it too long to
+// be a token. Of several with the name the first usable one counts, as browsers send the closest match first (RFC 6265 §5.4).
+func (c *Cookie) Find(fields msg.Fields) (token []byte, present bool) {
+	for i := range fields {
+		if fields[i].ID != msg.Cookie {
+			continue
+		}
+		value, found := find(fields[i].Value, c.name)
+		present = present || found
+		if value != nil {
+			return value, true
+		}
+	}
+	return nil, present
+}

@@ -1,0 +1,57 @@
+package affinity
+
+import "bytes"
+
+// find returns the first value of a cookie in a Cookie field's value that is neither empty nor too long; found also when
+// there are only such. (RFC 6265 §4.2.1: pairs separated by ";".) It allocates nothing and its work is linear.
+func find(field []byte, name string) (value []byte, found bool) {
+	for len(field) > 0 {
+		pair := field
+		if i := bytes.IndexByte(field, ';'); i >= 0 {
+			pair, field = field[:i], field[i+1:]
+		} else {
+			field = nil
+		}
+		i := bytes.IndexByte(pair, '=')
+		if i < 0 || string(trim(pair[:i])) != name {
+			continue
+		}
+		found = true
+		if v := trim(pair[i+1:]); len(v) > 0 && len(v) <= maxValue {
+			return v, true
+		}
+	}
+	return nil, found
+}
+
+// trim cuts spaces and tabs off both ends.
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+// isToken tells whether s can be a cookie's name (RFC 9110 §5.6.2).
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if c <= ' ' || c >= 0x7f || bytes.IndexByte([]byte(`"(),/:;<=>?@[\]{}`), c) >= 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isAttribute tells whether s can stand in a cookie's attribute (RFC 6265 §4.1.1: no control and no ";").
+func isAttribute(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == ';' || c == ',' {
+			return false
+		}
+	}
+	return true
+}

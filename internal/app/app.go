@@ -1,0 +1,255 @@
+// Package app builds the running program from a configuration, and takes it down again: it is the only package that knows all others.
+//
+// It decides nothing about a request. Start reading at Start; build.go makes pools and routes, state.go tells how things are, stop.go drains.
+package app
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"poise/internal/accesslog"
+	"poise/internal/admin"
+	"poise/internal/clock"
+	"poise/internal/config"
+	"poise/internal/discover"
+	"poise/internal/fiber"
+	"poise/internal/h1"
+	"poise/internal/listen"
+	"poise/internal/probe"
+	"poise/internal/proxy"
+	"poise/internal/route"
+	"poise/internal/stats"
+	"poise/internal/sys"
+)
+
+// Options say what to run.
+type Options struct {
+	Config  *config.Config
+	Log     *slog.Logger // the program's log, not the access log
+	Version string
+	// Poison overwrites receive buffers when they are given back, so that tests see a use after it.
+	Poison bool
+}
+
+// App is the running program.
+type App struct {
+	o       Options
+	started time.Time
+	since   clock.Instant
+	reason  string // why io_uring is not used
+
+	loops    []*loop
+	watchdog *fiber.Watchdog
+	table    atomic.Pointer[route.Table]
+	sockets  []*listen.Socket // by listener, then address
+	bound    [][]string       // each listener's addresses
+	limits   proxy.Limits
+
+	pools     []*poolState
+	names     *discover.Names
+	slots     probe.Slots
+	accessLog *accesslog.Log
+	admin     *admin.Server
+
+	idMu     sync.Mutex // guards the numbering of servers
+	mu       sync.Mutex // guards resolved and the growing of pools
+	resolved map[string][]address
+
+	draining atomic.Bool
+	quit     chan struct{} // ends tending
+	tended   sync.WaitGroup
+	stopOnce sync.Once
+}
+
+// loop is one loop with what it serves clients with.
+type loop struct {
+	fiber *fiber.Loop
+	proxy *proxy.Loop
+	stats *stats.Loop
+}
+
+// Start binds all listeners, and runs what the configuration says. On an error nothing is left running; its text is for a person.
+func Start(o Options) (*App, error) {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	a := &App{o: o, started: time.Now(), since: clock.Now(), quit: make(chan struct{}), slots: probe.NewSlots(probe.MaxInFlight)}
+	if err := a.start(); err != nil {
+		a.Stop()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *App) start() error {
+	c := a.o.Config
+	n := c.Loops
+	if n == 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	// Each loop has a thread that is nearly always busy; the rest of the program needs processors beside them, or a loop that wakes finds none free.
+	runtime.GOMAXPROCS(n + 2)
+	a.setLimits()
+	if err := a.bind(n); err != nil {
+		return err
+	}
+	if err := a.openLog(n); err != nil {
+		return err
+	}
+	if err := a.startLoops(n); err != nil {
+		return err
+	}
+	if err := a.buildPools(n); err != nil {
+		return err
+	}
+	if err := a.buildTable(); err != nil {
+		return err
+	}
+	if err := a.listenAll(); err != nil {
+		return err
+	}
+	a.tended.Add(1)
+	go a.tend()
+	return a.startAdmin()
+}
+
+// setLimits derives from the descriptor limit what the configuration leaves open: an exchange needs two connections, and some descriptors are kept for all
+// else.
+func (a *App) setLimits() {
+	l := &a.o.Config.Limits
+	a.limits.Connections, a.limits.PerClient = l.Connections, l.ConnectionsPerClient
+	files, err := sys.RaiseDescriptorLimit()
+	if err != nil {
+		a.o.Log.Warn("the descriptor limit is unknown; connections are bounded to 8000", "error", err)
+		files = 18000
+	}
+	if a.limits.Connections == 0 {
+		a.limits.Connections = max(16, int(float64(files-200)/2.2))
+	}
+	if a.limits.PerClient == 0 {
+		a.limits.PerClient = (a.limits.Connections + 1) / 2
+	}
+}
+
+// bind opens every listener's sockets, and reports all that cannot be had.
+func (a *App) bind(n int) error {
+	var errs []error
+	for _, l := range a.o.Config.Listeners {
+		var bound []string
+		for _, addr := range l.Addresses {
+			s, err := listen.Bind(string(addr), n)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			a.sockets = append(a.sockets, s)
+			bound = append(bound, s.Address)
+		}
+		a.bound = append(a.bound, bound)
+	}
+	return errors.Join(errs...)
+}
+
+func (a *App) openLog(n int) error {
+	l := a.o.Config.AccessLog
+	if !l.Enabled {
+		return nil
+	}
+	var err error
+	a.accessLog, err = accesslog.Open(accesslog.Settings{Path: l.Path, Shards: n, Failed: func(err error) {
+		a.o.Log.Warn("the access log cannot be written; records are kept for a while, then dropped and counted", "error", err)
+	}})
+	if err != nil {
+		return fmt.Errorf("open the access log: %w", err)
+	}
+	return nil
+}
+
+func (a *App) startLoops(n int) error {
+	c := a.o.Config
+	shared := &proxy.Config{
+		Table: &a.table, Limits: &a.limits, Loops: n, IdlePerServer: c.Limits.IdlePerServer,
+		Heads: h1.Limits{Head: int(c.Limits.Head), Fields: c.Limits.Fields},
+	}
+	var fibers []*fiber.Loop
+	for i := range n {
+		fl, reason, err := fiber.Start(i, fiber.Config{Driver: c.Driver, Log: a.o.Log, Offloads: c.Limits.Offload, Poison: a.o.Poison})
+		if err != nil {
+			return err
+		}
+		a.reason = reason
+		l := &loop{fiber: fl, stats: &stats.Loop{}}
+		a.loops = append(a.loops, l)
+		fibers = append(fibers, fl)
+		var shard *accesslog.Shard
+		if a.accessLog != nil {
+			shard = a.accessLog.Shard(i)
+		}
+		fl.Call(func() { l.proxy = proxy.New(fl, shared, l.stats, shard) })
+	}
+	a.watchdog = fiber.Watch(fibers, a.o.Log)
+	return nil
+}
+
+// listenAll gives each loop its sockets: from here on clients are served.
+func (a *App) listenAll() error {
+	at := 0
+	var errs []error
+	for i, cl := range a.o.Config.Listeners {
+		pl := &proxy.Listener{Index: i, Name: cl.Name, Trust: cl.TrustedProxies, Timeouts: listenerTimeouts(cl)}
+		for range a.bound[i] {
+			s := a.sockets[at]
+			at++
+			fds := s.FDs
+			s.FDs = nil // the loops have them now
+			for j, l := range a.loops {
+				l.fiber.Call(func() {
+					if err := l.proxy.Listen(pl, fds[j]); err != nil {
+						errs = append(errs, fmt.Errorf("listen on %s: %w", s.Address, err))
+					}
+				})
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (a *App) startAdmin() error {
+	c := a.o.Config.Admin
+	if !c.Enabled {
+		return nil
+	}
+	ln, err := admin.Listen(string(c.Address))
+	if err != nil {
+		return err
+	}
+	h := admin.New(admin.Source{Ready: a.Ready, Metrics: a.metrics(), Status: func() any { return a.Status() }, Address: string(c.Address)})
+	a.admin = admin.Serve(ln, h, a.o.Log)
+	return nil
+}
+
+// tend does what is due from time to time: decisions on servers, and what their changes mean for the log.
+func (a *App) tend() {
+	defer a.tended.Done()
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-a.quit:
+			return
+		case <-tick.C:
+			for _, p := range a.pools {
+				for _, e := range p.pool.Tick(clock.Now()) {
+					a.logChange(e)
+				}
+			}
+		}
+	}
+}
+
+const tendEvery = 50 * time.Millisecond

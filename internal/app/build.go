@@ -1,0 +1,314 @@
+package app
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"poise/internal/affinity"
+	"poise/internal/balance"
+	"poise/internal/clock"
+	"poise/internal/config"
+	"poise/internal/discover"
+	"poise/internal/health"
+	"poise/internal/pool"
+	"poise/internal/probe"
+	"poise/internal/route"
+)
+
+// poolState is a pool with what belongs to it.
+type poolState struct {
+	cfg     *config.Pool
+	pool    *pool.Pool
+	cookie  *affinity.Cookie // nil: none
+	probers *probe.Probers   // nil: none
+}
+
+// address is one address of a server's name.
+type address = netip.AddrPort
+
+// buildPools resolves names, makes the pools and begins to probe.
+func (a *App) buildPools(loops int) error {
+	if err := a.resolve(); err != nil {
+		return err
+	}
+	ids := 0
+	nextID := func() int { ids++; return ids - 1 }
+	secret := randomBytes()
+	for i, c := range a.o.Config.Pools {
+		spec := pool.Spec{Name: c.Name, ID: i, Policy: policyOf(c.Policy), Servers: a.serversOf(c), Loops: loops, NextID: a.lockedID(nextID)}
+		if c.Health != nil {
+			s := healthOf(c.Health)
+			spec.Health = &s
+		}
+		p := &poolState{cfg: c, pool: pool.New(clock.Now(), spec)}
+		var err error
+		if p.cookie, err = cookieOf(c, p.pool, secret); err != nil {
+			return err
+		}
+		if c.Health != nil {
+			if p.probers, err = a.probe(p); err != nil {
+				return err
+			}
+		}
+		a.mu.Lock()
+		a.pools = append(a.pools, p)
+		a.mu.Unlock()
+		if p.probers != nil {
+			p.probers.Set(p.pool.Servers())
+		}
+	}
+	return nil
+}
+
+// lockedID numbers servers over all pools: pools call it under locks of their own.
+func (a *App) lockedID(next func() int) func() int {
+	return func() int {
+		a.idMu.Lock()
+		defer a.idMu.Unlock()
+		return next()
+	}
+}
+
+func (a *App) probe(p *poolState) (*probe.Probers, error) {
+	s := probe.Settings{Health: healthOf(p.cfg.Health), Port: p.cfg.Health.Port, Slots: a.slots}
+	if h := p.cfg.Health.HTTP; h != nil {
+		s.HTTP = &probe.HTTP{Method: h.Method, Path: h.Path, Host: h.Host}
+		for _, f := range h.Headers {
+			s.HTTP.Fields = append(s.HTTP.Fields, probe.Field{Name: f.Name, Value: f.Value})
+		}
+		for _, r := range h.Status {
+			s.HTTP.Status = append(s.HTTP.Status, probe.Status{From: r.First, To: r.Last})
+		}
+	}
+	return probe.New(s, func(server *pool.Server, r health.Result) {
+		if e, changed := p.pool.Probed(clock.Now(), server, r); changed {
+			a.logChange(e)
+		}
+	})
+}
+
+func (a *App) logChange(e pool.Event) {
+	level := a.o.Log.Info
+	if e.To == health.Down {
+		level = a.o.Log.Warn
+	}
+	level("server is "+e.To.String(), "pool", e.Server.Pool, "server", e.Server.Name, "was", e.From.String(), "reason", e.Reason)
+}
+
+// resolve looks up the servers that are given by name, now and from time to time.
+func (a *App) resolve() error {
+	var names []string
+	seen := map[string]bool{}
+	for _, p := range a.o.Config.Pools {
+		for _, s := range p.Servers {
+			if n := string(s.Address); isName(s.Address) && !seen[n] {
+				seen[n] = true
+				names = append(names, n)
+			}
+		}
+	}
+	a.resolved = map[string][]address{}
+	if len(names) == 0 {
+		return nil
+	}
+	var err error
+	a.names, err = discover.Start(discover.Settings{
+		Names: names, Lookup: discover.System(&net.Resolver{PreferGo: true}), Changed: a.nameChanged,
+		Failed: func(name string, err error) {
+			a.o.Log.Warn("a server's name cannot be resolved; its last addresses are kept", "name", name, "error", err)
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("resolve servers' names: %w", err)
+	}
+	return nil
+}
+
+func isName(a config.Address) bool {
+	if _, unix := a.Unix(); unix {
+		return false
+	}
+	host, _ := a.HostPort()
+	_, err := netip.ParseAddr(host)
+	return err != nil
+}
+
+// nameChanged brings a name's new addresses into the pools that use it.
+func (a *App) nameChanged(name string, addresses []netip.AddrPort) {
+	a.mu.Lock()
+	a.resolved[name] = addresses
+	pools := append([]*poolState(nil), a.pools...)
+	a.mu.Unlock()
+	for _, p := range pools {
+		if !uses(p.cfg, name) {
+			continue
+		}
+		added, removed := p.pool.Update(clock.Now(), a.serversOf(p.cfg))
+		for _, s := range added {
+			a.o.Log.Info("server added", "pool", s.Pool, "server", s.Name)
+		}
+		for _, s := range removed {
+			a.o.Log.Info("server removed", "pool", s.Pool, "server", s.Name)
+			for _, l := range a.loops {
+				l.fiber.Post(func() { l.proxy.Upstream().CloseIdle(s.ID) })
+			}
+		}
+		if p.probers != nil {
+			p.probers.Set(p.pool.Servers())
+		}
+	}
+}
+
+func uses(c *config.Pool, name string) bool {
+	for _, s := range c.Servers {
+		if string(s.Address) == name {
+			return true
+		}
+	}
+	return false
+}
+
+// serversOf lists a pool's servers; a name stands for each of its addresses.
+func (a *App) serversOf(c *config.Pool) []pool.ServerSpec {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var specs []pool.ServerSpec
+	for _, s := range c.Servers {
+		spec := pool.ServerSpec{Name: string(s.Address), Address: string(s.Address), Weight: s.Weight, Backup: s.Backup}
+		if !isName(s.Address) {
+			specs = append(specs, spec)
+			continue
+		}
+		for _, addr := range a.resolved[string(s.Address)] {
+			spec.Name, spec.Address = string(s.Address)+"/"+addr.Addr().String(), addr.String()
+			specs = append(specs, spec)
+		}
+	}
+	return specs
+}
+
+func policyOf(p config.Policy) pool.Policy {
+	if p.Name == config.LeastRequests {
+		return balance.LeastRequests(p.Choices, randomUint64())
+	}
+	policy, ok := balance.ByName(p.Name)
+	if !ok {
+		panic("app: no policy is called " + p.Name) // the configuration was checked
+	}
+	return policy
+}
+
+func healthOf(h *config.Health) health.Settings {
+	return health.Settings{Interval: h.Interval, Timeout: h.Timeout, Fall: h.Fall, Rise: h.Rise}
+}
+
+func cookieOf(c *config.Pool, p *pool.Pool, random []byte) (*affinity.Cookie, error) {
+	if c.Affinity == nil || c.Affinity.Cookie == nil {
+		return nil, nil
+	}
+	k := c.Affinity.Cookie
+	s := affinity.Settings{Name: k.Name, Secret: []byte(string(k.Secret)), TTL: k.TTL, Path: k.Path, Domain: k.Domain, SameSite: k.SameSite, Secure: k.Secure}
+	if len(s.Secret) == 0 {
+		s.Secret = random
+	}
+	cookie, err := affinity.New(s, p)
+	if err != nil {
+		return nil, fmt.Errorf("pool %s: affinity: %w", c.Name, err)
+	}
+	return cookie, nil
+}
+
+func randomBytes() []byte {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // never fails: it would end the program
+	return b
+}
+
+func randomUint64() uint64 { return binary.NativeEndian.Uint64(randomBytes()) }
+
+func (a *App) buildTable() error {
+	t, _, err := tableOf(a.o.Config, a.pools)
+	if err != nil {
+		return err
+	}
+	a.table.Store(t)
+	return nil
+}
+
+// tableOf builds the routes; each listener's pool is its last route. The configuration's route of a table's route is at the same place; nil for a
+// listener's pool.
+func tableOf(c *config.Config, pools []*poolState) (*route.Table, *routeIndex, error) {
+	byName := map[string]*poolState{}
+	for _, p := range pools {
+		byName[p.cfg.Name] = p
+	}
+	var listeners []route.Listener
+	index := &routeIndex{}
+	for _, l := range c.Listeners {
+		rl := route.Listener{Name: l.Name}
+		for _, r := range l.Routes {
+			rl.Routes = append(rl.Routes, specOf(r, c, l, byName[r.Pool]))
+			index.routes = append(index.routes, r)
+		}
+		if p := byName[l.Pool]; p != nil {
+			t := timeoutsOf(&l.Timeouts.RouteTimeouts, c, l)
+			rl.Routes = append(rl.Routes, route.Spec{Route: route.Route{Name: l.Name, Pool: p.pool, Affinity: p.cookie, Timeouts: t}})
+			index.routes = append(index.routes, nil)
+		}
+		listeners = append(listeners, rl)
+	}
+	t, warnings, err := route.Build(listeners)
+	index.warnings = warnings
+	return t, index, err
+}
+
+// routeIndex leads from a table's routes back to the configuration.
+type routeIndex struct {
+	routes   []*config.Route
+	warnings []route.Warning
+}
+
+func specOf(r *config.Route, c *config.Config, l *config.Listener, p *poolState) route.Spec {
+	m := route.Match{Host: r.Match.Host, Path: r.Match.Path, Methods: r.Match.Methods}
+	for _, h := range r.Match.Headers {
+		m.Headers = append(m.Headers, route.NameValue(h))
+	}
+	for _, q := range r.Match.Query {
+		m.Query = append(m.Query, route.NameValue(q))
+	}
+	return route.Spec{Match: m, Route: route.Route{Name: r.Name, Pool: p.pool, Affinity: p.cookie, Timeouts: timeoutsOf(&r.Timeouts, c, l)}}
+}
+
+func timeoutsOf(t *config.RouteTimeouts, c *config.Config, l *config.Listener) route.Timeouts {
+	return route.Timeouts{
+		Connect: t.Connect, Response: t.Response, Request: t.Request, BodyIdle: t.BodyIdle, BodyRate: int(t.BodyRate), Write: t.Write,
+		Head: l.Timeouts.RequestHead, Idle: l.Timeouts.Idle, ServerIdle: c.Timeouts.ServerIdle,
+	}
+}
+
+func listenerTimeouts(l *config.Listener) route.Timeouts {
+	return route.Timeouts{Head: l.Timeouts.RequestHead, Idle: l.Timeouts.Idle, Write: l.Timeouts.Write}
+}
+
+// Check finds what only the building of the routes shows: routes that can never match.
+func Check(c *config.Config) config.Problems {
+	var pools []*poolState
+	for i, p := range c.Pools {
+		pools = append(pools, &poolState{cfg: p, pool: pool.New(clock.Now(), pool.Spec{Name: p.Name, ID: i, Policy: policyOf(p.Policy)})})
+	}
+	_, index, err := tableOf(c, pools)
+	var problems config.Problems
+	if err != nil {
+		problems = append(problems, c.Problem(c, config.Error, err.Error(), ""))
+	}
+	for _, w := range index.warnings {
+		if r := index.routes[w.Route.Index]; r != nil {
+			problems = append(problems, c.Problem(r, config.Warning, "route "+w.Route.Name+" can never match: "+w.Reason, ""))
+		}
+	}
+	problems.Sort()
+	return problems
+}

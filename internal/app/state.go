@@ -1,0 +1,152 @@
+package app
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"poise/internal/clock"
+	"poise/internal/health"
+	"poise/internal/stats"
+)
+
+// readyAfter is when the program counts as ready although a pool has not had its first round of probes.
+const readyAfter = 5 * time.Second
+
+// Ready tells whether requests should be sent here, and if not why.
+func (a *App) Ready() (ok bool, reasons []string) {
+	if a.draining.Load() {
+		return false, []string{"draining"}
+	}
+	if clock.Now().Sub(a.since) < readyAfter {
+		for _, p := range a.pools {
+			if !p.pool.FirstRound() {
+				reasons = append(reasons, "pool "+p.cfg.Name+": the first round of probes is not over")
+			}
+		}
+	}
+	return len(reasons) == 0, reasons
+}
+
+// Driver names what the loops wait with, and why it is not io_uring where that was tried.
+func (a *App) Driver() (name, reason string) {
+	return a.loops[0].fiber.DriverName(), a.reason
+}
+
+// snapshotPatience is how long a loop may take to copy its counters; one that hangs is left out.
+const snapshotPatience = time.Second
+
+func (a *App) snapshots() []stats.Snapshot {
+	var all []stats.Snapshot
+	for _, l := range a.loops {
+		got := make(chan stats.Snapshot, 1)
+		l.fiber.Post(func() {
+			s := l.stats.Snapshot()
+			c := l.fiber.Counters()
+			s.Panics, s.AcceptPauses, s.LongTurns = c.Panics, c.AcceptPauses, c.LongTurns
+			got <- s
+		})
+		select {
+		case s := <-got:
+			all = append(all, s)
+		case <-time.After(snapshotPatience):
+		}
+	}
+	return all
+}
+
+func (a *App) metrics() http.Handler {
+	return stats.Handler(stats.Source{
+		Snapshots: a.snapshots, Names: a.statNames, Version: a.o.Version,
+		LogDropped: func() uint64 {
+			if a.accessLog == nil {
+				return 0
+			}
+			return a.accessLog.Dropped()
+		},
+	})
+}
+
+func (a *App) statNames() stats.Names {
+	var n stats.Names
+	for i, l := range a.o.Config.Listeners {
+		n.Listeners = append(n.Listeners, stats.Name{ID: i, Name: l.Name})
+	}
+	listener := map[string]string{}
+	for _, l := range a.o.Config.Listeners {
+		listener[l.Name] = l.Name
+		for _, r := range l.Routes {
+			listener[r.Name] = l.Name
+		}
+	}
+	for _, r := range a.table.Load().Routes() {
+		n.Routes = append(n.Routes, stats.RouteName{ID: r.Index, Listener: listener[r.Name], Route: r.Name})
+	}
+	for _, p := range a.pools {
+		n.Pools = append(n.Pools, stats.Name{ID: p.pool.ID, Name: p.cfg.Name})
+		for _, s := range p.pool.Servers() {
+			now := stats.ServerNow{ID: s.ID, Pool: s.Pool, Server: s.Name, State: s.State().String(), InFlight: s.InFlight()}
+			if p.probers != nil {
+				now.ProbesPassed, now.ProbesFailed = p.probers.Counts(s)
+			}
+			n.Servers = append(n.Servers, now)
+		}
+	}
+	return n
+}
+
+// Status tells how things are.
+func (a *App) Status() Status {
+	var sum stats.Snapshot
+	for _, s := range a.snapshots() {
+		sum.Add(&s)
+	}
+	driver, _ := a.Driver()
+	ready, _ := a.Ready()
+	st := Status{Version: a.o.Version, Started: a.started, Driver: driver, Loops: len(a.loops), Draining: a.draining.Load(), Ready: ready}
+	for i, l := range a.o.Config.Listeners {
+		ls := ListenerStatus{Name: l.Name, Addresses: a.bound[i]}
+		if i < len(sum.Listeners) {
+			ls.Connections = sum.Listeners[i].Connections
+			ls.Requests = total(sum.Listeners[i].Codes)
+		}
+		st.Listeners = append(st.Listeners, ls)
+	}
+	for _, p := range a.pools {
+		ps := PoolStatus{Name: p.cfg.Name, Policy: p.cfg.Policy.Name}
+		for _, s := range p.pool.Servers() {
+			m := p.pool.Health(s)
+			ss := ServerStatus{
+				Name: s.Name, Address: s.Address, State: s.State().String(), Weight: s.Weight(), Backup: s.Backup(), InFlight: s.InFlight(),
+				Since: clock.Now().Sub(m.Since()).Seconds(), LastProbe: lastProbe(m),
+			}
+			if s.ID < len(sum.Servers) {
+				ss.Requests = total(sum.Servers[s.ID].Codes)
+				for _, n := range sum.Servers[s.ID].Failures {
+					ss.Failures += n
+				}
+			}
+			ps.Servers = append(ps.Servers, ss)
+		}
+		st.Pools = append(st.Pools, ps)
+	}
+	return st
+}
+
+func total(codes stats.Codes) (n uint64) {
+	for _, c := range codes {
+		n += c
+	}
+	return n
+}
+
+func lastProbe(m health.Machine) string {
+	r, ok := m.Last()
+	switch {
+	case !ok:
+		return ""
+	case r.OK:
+		return "passed in " + strconv.FormatFloat(r.Duration.Seconds()*1000, 'f', 1, 64) + " ms"
+	}
+	return r.Reason
+}

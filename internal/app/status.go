@@ -1,0 +1,48 @@
+package app
+
+import (
+	"time"
+)
+
+// Status is the program's state at one moment, as a person or a tool wants to see it. Its JSON form is part of the admin API.
+type Status struct {
+	Version   string           `json:"version"`
+	Started   time.Time        `json:"started"`
+	Driver    string           `json:"driver"`
+	Loops     int              `json:"loops"`
+	Draining  bool             `json:"draining"`
+	Ready     bool             `json:"ready"`
+	Listeners []ListenerStatus `json:"listeners"`
+	Pools     []PoolStatus     `json:"pools"`
+}
+
+// ListenerStatus is a listener with the addresses that it really listens on.
+type ListenerStatus struct {
+	Name        string   `json:"name"`
+	Addresses   []string `json:"addresses"`
+	Connections int64    `json:"connections"`
+	Requests    uint64   `json:"requests"`
+}
+
+// PoolStatus is a pool.
+type PoolStatus struct {
+	Name    string         `json:"name"`
+	Policy  string         `json:"policy"`
+	Servers []ServerStatus `json:"servers"`
+}
+
+// ServerStatus is a server of a pool.
+type ServerStatus struct {
+	Name     string `json:"name"`
+	Address  string `json:"address"`
+	State    string `json:"state"` // checking, up, down
+	Weight   int    `json:"weight"`
+	Backup   bool   `json:"backup,omitempty"`
+	InFlight int    `json:"in_flight"`
+	Requests uint64 `json:"requests"` // attempts that got a response
+	Failures uint64 `json:"failures"`
+	// Since is how long the server is in this state, in seconds.
+	Since float64 `json:"since_seconds"`
+	// LastProbe says how the last probe ended; empty without probes.
+	LastProbe string `json:"last_probe,omitempty"`
+}

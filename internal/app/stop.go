@@ -1,0 +1,92 @@
+package app
+
+import (
+	"time"
+
+	"poise/internal/clock"
+)
+
+// Drain finishes what runs and takes nothing new: the listening sockets are closed once their queues are empty, answers close their
+// connections, idle connections are closed. It returns when all clients are gone, or when the drain's time is up; then what is left is cut, and cut
+// is how many connections that were. Stop follows.
+func (a *App) Drain() (cut int) {
+	a.draining.Store(true)
+	for _, l := range a.loops {
+		l.fiber.Post(l.proxy.Drain)
+	}
+	deadline := clock.Now().Add(a.o.Config.Timeouts.Drain)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	calm := 0
+	for {
+		<-tick.C
+		// Two looks in a row: what a socket's queue held may just be on its way to a loop.
+		if calm++; a.clients() > 0 {
+			calm = 0
+		}
+		if calm > 3 {
+			return 0
+		}
+		if clock.Now() >= deadline {
+			break
+		}
+	}
+	for _, l := range a.loops {
+		l.fiber.Call(func() { cut += l.proxy.Cut() })
+	}
+	return cut
+}
+
+func (a *App) clients() (n int) {
+	for _, l := range a.loops {
+		l.fiber.Call(func() { n += l.proxy.Clients() })
+	}
+	return n
+}
+
+// Stop ends the program at once. It may be called again, and after a start that failed.
+func (a *App) Stop() { a.stopOnce.Do(a.stop) }
+
+// logPatience is how long the access log's sink may take for the last records.
+const logPatience = 2 * time.Second
+
+func (a *App) stop() {
+	a.draining.Store(true)
+	if a.names != nil {
+		a.names.Close()
+	}
+	for _, p := range a.pools {
+		if p.probers != nil {
+			p.probers.Close()
+		}
+	}
+	close(a.quit)
+	a.tended.Wait()
+	if a.watchdog != nil {
+		a.watchdog.Close()
+	}
+	for _, l := range a.loops {
+		if l.proxy != nil {
+			l.fiber.Call(l.proxy.Flush)
+		}
+		l.fiber.Stop()
+	}
+	for _, s := range a.sockets {
+		s.Abandon()
+	}
+	if a.admin != nil {
+		a.admin.Close()
+	}
+	if a.accessLog != nil {
+		if err := a.accessLog.Close(logPatience); err != nil {
+			a.o.Log.Warn("the access log's last records may be lost", "error", err)
+		}
+	}
+}
+
+// ReopenLogs closes and opens the access log's file, after it was moved away.
+func (a *App) ReopenLogs() {
+	if a.accessLog != nil {
+		a.accessLog.Reopen()
+	}
+}

@@ -1,0 +1,289 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+)
+
+// checker finds what is wrong beyond single values, and brings addresses and hosts to one form. It looks only at fields that are
+// good so far, so that no mistake is told twice.
+type checker struct {
+	*origin
+	config *Config
+	main   string   // the main file's name, for what is missing as a whole
+	pools  []string // the pools' names
+}
+
+// maxNamed is how many pools a hint looks through and may list.
+const maxNamed = 50
+
+func (c *checker) check() {
+	if c.broken[c.config] {
+		return
+	}
+	c.shape()
+	c.config.unify()
+	for _, l := range c.config.Listeners {
+		c.listen(l)
+	}
+	for _, p := range c.config.Pools {
+		c.pool(p)
+		c.pools = append(c.pools, p.Name)
+	}
+	c.config.derive()
+	c.names()
+	for _, l := range c.config.Listeners {
+		c.target(l)
+		for _, r := range l.Routes {
+			c.route(r)
+		}
+	}
+	c.unused()
+	c.bound()
+	if c.good(&c.config.AccessLog.Path) && c.config.AccessLog.Path == "" {
+		c.complain(&c.config.AccessLog.Path, "path: empty", "write stdout, stderr or a file; enabled: false turns the log off")
+	}
+}
+
+// fault reports an error about a field: what it says and, if it is a mistake, its hint.
+func (c *checker) fault(field any, key string, err error) {
+	hint := ""
+	if m, ok := err.(*mistake); ok {
+		hint = m.hint
+	}
+	c.complain(field, key+": "+err.Error(), hint)
+}
+
+// shape checks that there is something to listen on and something to send to, in one of the two shapes.
+func (c *checker) shape() {
+	x := c.config
+	short := []struct {
+		key   string
+		field any
+	}{
+		{"listen", &x.Listen}, {"servers", &x.Single.Servers}, {"policy", &x.Single.Policy}, {"health", &x.Single.Health}, {"affinity", &x.Single.Affinity},
+	}
+	long := ""
+	switch {
+	case c.set(&x.Listeners) || len(x.Listeners) > 0:
+		long = "listeners"
+	case c.set(&x.Pools) || len(x.Pools) > 0:
+		long = "pools"
+	case c.set(&x.Include):
+		long = "include"
+	}
+	anyShort := false
+	for _, s := range short {
+		if !c.set(s.field) {
+			continue
+		}
+		if long != "" && !anyShort {
+			to := "into a pool"
+			if s.key == "listen" {
+				to = "into a listener, as addresses"
+			}
+			c.complain(s.field, fmt.Sprintf("%s cannot stand beside %s", s.key, long), "move it "+to)
+		}
+		anyShort = true
+	}
+	top := Pos{c.main, 1, 1}
+	switch {
+	case long != "":
+		if len(x.Listeners) == 0 && !c.broken[&x.Listeners] && !anyShort {
+			c.report(top, "there are no listeners", "add listeners: [{address: :8080, pool: NAME}]")
+		}
+	case !anyShort:
+		c.report(top, "there is nothing to listen on", "the smallest configuration is listen: and servers:")
+	case !c.set(&x.Listen):
+		c.report(top, "there is nothing to listen on", `add listen: ":8080"`)
+	case !c.set(&x.Single.Servers):
+		c.report(top, "there are no servers", "add servers: [host:port]")
+	}
+}
+
+// listen checks a listener's addresses.
+func (c *checker) listen(l *Listener) {
+	if c.broken[l] {
+		return
+	}
+	if c.set(&l.Address) && c.set(&l.Addresses) && c.at[&l.Address] != c.at[&l.Addresses] {
+		c.complain(&l.Address, "address and addresses are both there", "keep addresses")
+	}
+	for i := range l.Addresses {
+		c.address(&l.Addresses[i], "address", toListen)
+	}
+	if len(l.Addresses) == 0 && !c.broken[&l.Addresses] && !c.broken[&l.Address] {
+		c.report(c.at[l], "a listener without an address", `add address: ":8080"`)
+	}
+	if l.Name != "" || c.set(&l.Name) {
+		c.label(&l.Name, "name")
+	}
+}
+
+// address checks an address and brings it to its one form.
+func (c *checker) address(a *Address, key string, as role) {
+	if c.broken[a] || !c.set(a) {
+		return
+	}
+	parsed, err := parseAddress(string(*a), as)
+	if err != nil {
+		c.fault(a, key, err)
+		return
+	}
+	*a = parsed
+}
+
+// maxName is the longest name of a listener, route or pool, in bytes: they are labels of every metric.
+const maxName = 128
+
+// label checks a name that people give: it goes into logs, metrics and commands.
+func (c *checker) label(name *string, key string) {
+	if !c.good(name) {
+		return
+	}
+	switch {
+	case *name == "":
+		c.complain(name, key+": empty", "")
+	case len(*name) > maxName:
+		c.complain(name, fmt.Sprintf("%s: longer than %d bytes", key, maxName), "")
+	case strings.ContainsFunc(*name, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r == '\\' }):
+		c.complain(name, fmt.Sprintf("%s: %q has characters other than letters, digits and signs", key, *name), "")
+	}
+}
+
+// names checks that no two listeners, routes, pools or addresses are the same.
+func (c *checker) names() {
+	listeners, routes, pools := map[string]Pos{}, map[string]Pos{}, map[string]Pos{}
+	for _, l := range c.config.Listeners {
+		c.once(listeners, l.Name, "listener", &l.Name, l)
+		for _, r := range l.Routes {
+			c.once(routes, r.Name, "route", &r.Name, r)
+		}
+	}
+	for _, p := range c.config.Pools {
+		c.once(pools, p.Name, "pool", &p.Name, p)
+	}
+}
+
+// once reports a name that is in seen already. The complaint stands at the name, or at what it names where that is not given.
+func (c *checker) once(seen map[string]Pos, name, what string, field *string, named any) {
+	at, ok := c.at[field]
+	if !ok {
+		at = c.at[named]
+	}
+	if name == "" || c.broken[field] || c.broken[named] {
+		return
+	}
+	before, twice := seen[name]
+	switch {
+	case !twice:
+		seen[name] = at
+	case !ok && what == "listener":
+		return // named after its address, which is reported itself
+	default:
+		c.report(at, fmt.Sprintf("the %s %q is there twice", what, name), "first in "+c.where(before, at))
+	}
+}
+
+// where says a place in words, for one who reads at another place.
+func (c *checker) where(p, from Pos) string {
+	if p.File != from.File {
+		return fmt.Sprintf("%s:%d", p.File, p.Line)
+	}
+	return fmt.Sprintf("line %d", p.Line)
+}
+
+// bound checks that no address is listened on twice.
+func (c *checker) bound() {
+	seen := map[string]Pos{}
+	for _, l := range c.config.Listeners {
+		for i := range l.Addresses {
+			c.bind(seen, &l.Addresses[i])
+		}
+	}
+	admin := &c.config.Admin
+	c.address(&admin.Address, "address", toListen)
+	if admin.Enabled {
+		c.bind(seen, &admin.Address)
+	}
+}
+
+func (c *checker) bind(seen map[string]Pos, a *Address) {
+	if c.broken[a] || *a == "" {
+		return
+	}
+	host, port := a.HostPort()
+	if _, unix := a.Unix(); !unix && port == 0 {
+		return
+	}
+	at, named := c.at[a], string(*a)
+	same := []string{named}
+	for _, everywhere := range []string{"0.0.0.0", "::"} { // :80 takes both
+		wild := net.JoinHostPort(everywhere, fmt.Sprint(port))
+		if host == "" && port != 0 {
+			same = append(same, wild)
+		} else if host == everywhere {
+			same = append(same, net.JoinHostPort("", fmt.Sprint(port)))
+		}
+	}
+	for _, s := range same {
+		if before, twice := seen[s]; twice {
+			if at.Line == 0 { // the admin address's default
+				at = before
+			}
+			c.report(at, fmt.Sprintf("the address %s is listened on twice", named), "first in "+c.where(before, at))
+			break
+		}
+	}
+	if _, twice := seen[named]; !twice {
+		seen[named] = at
+	}
+}
+
+// target checks where a listener's requests go.
+func (c *checker) target(l *Listener) {
+	if c.broken[l] {
+		return
+	}
+	if c.set(&l.Pool) {
+		c.reference(&l.Pool)
+	} else if l.Pool == "" && len(l.Routes) == 0 && !c.broken[&l.Routes] && !c.broken[&l.Pool] {
+		c.report(c.at[l], "a listener with neither pool nor routes", "add pool: NAME")
+	}
+}
+
+// reference checks that a pool exists.
+func (c *checker) reference(name *string) {
+	if !c.good(name) || slices.Contains(c.pools, *name) || c.broken[&c.config.Pools] {
+		return
+	}
+	hint := "there are no pools"
+	if len(c.pools) > 0 {
+		hint = didYouMean(*name, c.pools[:min(len(c.pools), maxNamed)])
+	}
+	c.complain(name, fmt.Sprintf("pool: there is no pool %q", *name), hint)
+}
+
+// unused warns of pools that nothing refers to.
+func (c *checker) unused() {
+	used := map[string]bool{}
+	for _, l := range c.config.Listeners {
+		used[l.Pool] = true
+		if c.broken[&l.Pool] || c.broken[&l.Routes] || c.broken[l] || l.Pool == "" && len(l.Routes) == 0 {
+			return // which pool was meant is not known
+		}
+		for _, r := range l.Routes {
+			used[r.Pool] = true
+			if c.broken[&r.Pool] || c.broken[r] {
+				return
+			}
+		}
+	}
+	for _, p := range c.config.Pools {
+		if !used[p.Name] && len(c.config.Listeners) > 0 {
+			c.warn(c.at[&p.Name], fmt.Sprintf("the pool %q is never used", p.Name), "")
+		}
+	}
+}

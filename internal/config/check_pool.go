@@ -1,0 +1,156 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// pool checks one pool.
+func (c *checker) pool(p *Pool) {
+	if c.good(&p.Name) && !isPoolName(p.Name) {
+		c.complain(&p.Name, fmt.Sprintf("%q is not a pool's name", p.Name), "letters, digits and . _ - only")
+	}
+	if c.broken[p] {
+		return
+	}
+	c.servers(p)
+	if p.Health != nil && !c.broken[p.Health] {
+		c.health(p.Health)
+	}
+	if p.Affinity != nil && !c.broken[p.Affinity] {
+		switch cookie := p.Affinity.Cookie; {
+		case cookie != nil && !c.broken[cookie]:
+			c.cookie(cookie)
+		case cookie == nil && !c.broken[&p.Affinity.Cookie]:
+			c.complain(p.Affinity, "affinity: by what is missing", "write affinity: {cookie: {}}")
+		}
+	}
+}
+
+// isPoolName tells whether a pool can be called so. Commands name a server POOL/SERVER, so there is no slash.
+func isPoolName(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxName
+}
+
+// servers checks a pool's servers.
+func (c *checker) servers(p *Pool) {
+	if len(p.Servers) == 0 {
+		if !c.broken[&p.Servers] {
+			at := c.at[p]
+			if c.set(&p.Servers) {
+				at = c.at[&p.Servers]
+			}
+			what := "the pool has no servers"
+			if p != &c.config.Single {
+				what = fmt.Sprintf("the pool %q has no servers", p.Name)
+			}
+			c.report(at, what, "add servers: [host:port]")
+		}
+		return
+	}
+	seen := map[Address]Pos{}
+	weights, unknown := 0, false
+	for _, s := range p.Servers {
+		if c.broken[s] {
+			unknown = true
+			continue
+		}
+		if !c.set(&s.Address) {
+			unknown = true
+			c.report(c.at[s], "a server without an address", "add address: host:port")
+			continue
+		}
+		c.address(&s.Address, "address", toDial)
+		weights += s.Weight
+		unknown = unknown || c.broken[&s.Weight]
+		if c.broken[&s.Address] {
+			continue
+		}
+		at := c.at[&s.Address]
+		if before, twice := seen[s.Address]; twice {
+			c.report(at, fmt.Sprintf("the server %s is there twice", s.Address), "first in "+c.where(before, at))
+		} else {
+			seen[s.Address] = at
+		}
+	}
+	if weights == 0 && !unknown {
+		c.report(c.at[&p.Servers], "every server has weight 0", "at least one needs more")
+	}
+}
+
+// health checks how servers are probed.
+func (c *checker) health(h *Health) {
+	switch http, tcp := c.set(&h.HTTP), c.set(&h.TCP); {
+	case http && tcp:
+		c.complain(&h.TCP, "http and tcp are both there", "keep one")
+	case !http && !tcp:
+		c.report(c.at[h], "health: how to probe is missing", "add http: {path: /healthz} or tcp: {}")
+	}
+	if c.good(&h.Timeout) && !c.broken[&h.Interval] && h.Timeout > h.Interval {
+		c.warn(c.at[&h.Timeout], fmt.Sprintf("timeout is longer than interval (%s): a probe that hangs delays the next", formatDuration(h.Interval)), "")
+	}
+	if h.HTTP == nil || c.broken[h.HTTP] {
+		return
+	}
+	x := h.HTTP
+	if c.good(&x.Path) {
+		switch {
+		case !strings.HasPrefix(x.Path, "/"):
+			c.complain(&x.Path, fmt.Sprintf("path: %q does not begin with /", x.Path), "write /"+x.Path)
+		case strings.ContainsFunc(x.Path, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }):
+			c.complain(&x.Path, fmt.Sprintf("path: %q has characters that are not in a path", x.Path), "")
+		}
+	}
+	if c.good(&x.Method) {
+		if !isToken(x.Method) || x.Method != strings.ToUpper(x.Method) {
+			c.complain(&x.Method, fmt.Sprintf("method: %q is not a method in upper case", x.Method), "write "+strings.ToUpper(x.Method))
+		}
+	}
+	if c.good(&x.Host) && (x.Host == "" || !isFieldValue(x.Host) || strings.ContainsAny(x.Host, " /\t")) {
+		c.complain(&x.Host, fmt.Sprintf("host: %q is not a host", x.Host), "")
+	}
+	c.headers(x.Headers)
+	c.distinct(x.Headers, strings.ToLower)
+}
+
+// minSecret is the fewest bytes of a secret: 128 bits, if they were random.
+const minSecret = 16
+
+// cookie checks the affinity cookie: RFC 6265 section 4.1.
+func (c *checker) cookie(k *Cookie) {
+	if c.good(&k.Name) && !isToken(k.Name) {
+		c.complain(&k.Name, fmt.Sprintf("name: %q is not a cookie's name", k.Name), "")
+	}
+	if c.good(&k.Secret) && len(k.Secret) < minSecret {
+		c.complain(&k.Secret, fmt.Sprintf("secret: shorter than %d bytes", minSecret), "")
+	}
+	if c.good(&k.TTL) && k.TTL%time.Second != 0 {
+		c.complain(&k.TTL, fmt.Sprintf("ttl: %s is not in whole seconds", formatDuration(k.TTL)), "")
+	}
+	if c.good(&k.Domain) {
+		domain := strings.TrimPrefix(k.Domain, ".")
+		if err := checkHostName(domain); err != nil {
+			c.fault(&k.Domain, "domain", err)
+		}
+		k.Domain = strings.ToLower(domain)
+	}
+	if c.good(&k.Path) {
+		if !strings.HasPrefix(k.Path, "/") || strings.Contains(k.Path, ";") || !isFieldValue(k.Path) {
+			c.complain(&k.Path, fmt.Sprintf("path: %q is not a cookie's path", k.Path), "it begins with / and has no semicolon")
+		}
+	}
+	if k.SameSite == "none" && !k.Secure && !c.broken[&k.SameSite] && !c.broken[&k.Secure] {
+		c.complain(&k.SameSite, "same_site: none needs secure: true", "browsers drop the cookie otherwise")
+	}
+	for _, prefix := range []string{"__Secure-", "__Host-"} {
+		if strings.HasPrefix(k.Name, prefix) && !k.Secure && c.good(&k.Name) {
+			c.complain(&k.Name, fmt.Sprintf("name: %s needs secure: true", prefix), "browsers drop the cookie otherwise")
+		}
+	}
+}

@@ -1,0 +1,181 @@
+// Package config is the configuration file: it parses, fills in defaults, and finds every mistake with its line and column.
+//
+// It holds data and never resources: nothing is bound, resolved or started here, no other package of Poise is imported,
+// and the same bytes and variables always give the same Config and the same Problems. What a key means, its default and its
+// range are stated once, on its struct field (comment and tags `yaml`, `default`, `min`, `max`, `enum`); the decoder, the JSON
+// Schema and docs/configuration.md all come from there.
+//
+// Start reading at Config, then Parse (load.go), decoder (decode.go) and checker (check.go).
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is one whole configuration, with the files it includes.
+//
+// After Load or Parse every default is filled in, timeouts are inherited downwards, and the short shape (listen and servers)
+// has become one entry of Listeners and one of Pools: read only those two.
+type Config struct {
+	// Loops is how many event loops run, each on its own CPU. 0: as many as the CPUs that the process may use.
+	Loops int `yaml:"loops" default:"0" min:"0" max:"1024"`
+	// Driver is what a loop waits with. auto takes the fastest that the system allows.
+	Driver string `yaml:"driver" default:"auto" enum:"auto,io_uring,net"`
+
+	// Listen is the short shape's listener: with servers beside it, no listeners and pools are needed.
+	Listen Addresses `yaml:"listen"`
+	// Single is the short shape's pool: its keys stand at the top of the file.
+	Single Pool `yaml:",inline"`
+
+	// Parts are what an included file may hold too.
+	Parts `yaml:",inline"`
+
+	// Timeouts hold for everything; listeners and routes may set their own.
+	Timeouts Timeouts `yaml:"timeouts"`
+	// Limits bound what clients can make Poise hold.
+	Limits Limits `yaml:"limits"`
+	// AccessLog is the record of every exchange.
+	AccessLog AccessLog `yaml:"access_log"`
+	// Admin is where metrics, state and health of Poise itself can be read.
+	Admin Admin `yaml:"admin"`
+
+	origin *origin
+}
+
+// Parts are the keys of an included file.
+type Parts struct {
+	// Listeners are the addresses that clients connect to.
+	Listeners []*Listener `yaml:"listeners"`
+	// Pools are the groups of servers, by name; in the order of the file.
+	Pools Pools `yaml:"pools"`
+	// Include names further files, relative to this one, as paths or patterns such as conf.d/*.yaml. They add listeners and pools.
+	Include Strings `yaml:"include"`
+}
+
+// Listener is a set of addresses, and where what arrives there goes.
+//
+// After Load the addresses are in Addresses, also where the file has address.
+type Listener struct {
+	// Name stands in logs and metrics. Default: its first address.
+	Name string `yaml:"name"`
+	// Addresses to accept on: host:port, :port, or unix:/path.
+	Addresses Addresses `yaml:"addresses"`
+	// Address is a shorter way to write addresses when there is one.
+	Address Address `yaml:"address"`
+	// Protocol that clients speak.
+	Protocol string `yaml:"protocol" default:"http" enum:"http"`
+	// Pool takes every request that no route matches. Without it those get 404.
+	Pool string `yaml:"pool"`
+	// TrustedProxies are the addresses and networks whose X-Forwarded-* fields and request ids are believed. Default: none.
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
+	// Timeouts of this listener; what is not set comes from the timeouts at the top.
+	Timeouts ListenerTimeouts `yaml:"timeouts"`
+	// Routes send some requests elsewhere. The most specific match wins, whatever the order.
+	Routes []*Route `yaml:"routes"`
+}
+
+// Route is a match and what happens then.
+type Route struct {
+	// Name stands in logs and metrics. Default: the listener's name, a slash, and the route's number from 1.
+	Name string `yaml:"name"`
+	// Match is which requests the route takes: those that meet all of it. Empty: every request.
+	Match Match `yaml:"match"`
+	// Pool gets the requests.
+	Pool string `yaml:"pool"`
+	// Timeouts of this route; what is not set comes from its listener.
+	Timeouts RouteTimeouts `yaml:"timeouts"`
+}
+
+// Match is what a request must have.
+type Match struct {
+	// Host is a name, or *.example.com for every name below it. Case, port and a trailing dot do not matter.
+	Host string `yaml:"host"`
+	// Path to match: exact, or /v1/* for /v1 and everything below it.
+	Path string `yaml:"path"`
+	// Methods: any of these, such as GET.
+	Methods Strings `yaml:"methods"`
+	// Headers must all be there with these values. Names in any case, values exact.
+	Headers Pairs `yaml:"headers"`
+	// Query parameters must all be there with these values, exact after percent-decoding.
+	Query Pairs `yaml:"query"`
+}
+
+// Pair is one name and its value.
+type Pair struct{ Name, Value string }
+
+// Pairs are names and values, in the order of the file; a mapping in YAML.
+type Pairs []Pair
+
+// Strings is a list that may be written as a single value.
+type Strings []string
+
+// RouteTimeouts are the timeouts that each route may have for itself.
+type RouteTimeouts struct {
+	// Connect is how long a connection to a server may take.
+	Connect time.Duration `yaml:"connect" default:"5s" min:"1ms" max:"10m"`
+	// Response is how long a server may take from the end of the request to the end of the response's head. 0s: no limit.
+	Response time.Duration `yaml:"response" default:"60s" min:"0s" max:"24h"`
+	// Request is how long the whole exchange may take, all tries included. 0s: no limit.
+	Request time.Duration `yaml:"request" default:"0s" min:"0s" max:"168h"`
+	// BodyIdle is how long either side may send nothing in the middle of a body.
+	BodyIdle time.Duration `yaml:"body_idle" default:"60s" min:"1ms" max:"24h"`
+	// BodyRate is the fewest bytes a second at which a client may send a body, over any 30 seconds. 0: no limit.
+	BodyRate Size `yaml:"body_rate" default:"100" min:"0" max:"1GiB"`
+	// Write is how long either side may take nothing of what is sent to it.
+	Write time.Duration `yaml:"write" default:"60s" min:"1ms" max:"24h"`
+}
+
+// ListenerTimeouts are a listener's: those of its routes, where they set none, and those that run before a route is known.
+type ListenerTimeouts struct {
+	RouteTimeouts `yaml:",inline"`
+
+	// RequestHead is how long a client may take for a request's head, in all.
+	RequestHead time.Duration `yaml:"request_head" default:"10s" min:"1ms" max:"1h"`
+	// Idle is how long a client's connection stays open between requests.
+	Idle time.Duration `yaml:"idle" default:"75s" min:"1ms" max:"24h"`
+}
+
+// Timeouts are those of every listener and route that sets none, and those of the whole process.
+type Timeouts struct {
+	ListenerTimeouts `yaml:",inline"`
+
+	// ServerIdle is how long an unused connection to a server is kept, or one second less than the server says.
+	ServerIdle time.Duration `yaml:"server_idle" default:"60s" min:"1ms" max:"24h"`
+	// Drain is how long running exchanges may go on after a stop was asked for; then they are cut.
+	Drain time.Duration `yaml:"drain" default:"30s" min:"0s" max:"24h"`
+}
+
+// Limits bound what clients can make Poise hold.
+type Limits struct {
+	// Head is the size of a request's or response's head.
+	Head Size `yaml:"head" default:"64KiB" min:"1KiB" max:"1MiB"`
+	// Fields is the number of header fields of a head.
+	Fields int `yaml:"fields" default:"100" min:"1" max:"10000"`
+	// Connections is the number of client connections at once. 0: (the descriptor limit - 200) / 2.2.
+	Connections int `yaml:"connections" default:"0" min:"0" max:"100000000"`
+	// ConnectionsPerClient is the number of connections of one client address at once. 0: half of connections.
+	ConnectionsPerClient int `yaml:"connections_per_client" default:"0" min:"0" max:"100000000"`
+	// IdlePerServer is the number of unused connections kept to one server, over all loops. 0: none is kept.
+	IdlePerServer int `yaml:"idle_per_server" default:"256" min:"0" max:"1000000"`
+	// Offload is how many calls that may block, such as connecting by name, run beside the loops at once.
+	Offload int `yaml:"offload" default:"16" min:"1" max:"1024"`
+}
+
+// AccessLog is the record of every exchange: one JSON line each.
+type AccessLog struct {
+	// Enabled: false turns it off.
+	Enabled bool `yaml:"enabled" default:"true"`
+	// Path is a file, or stdout or stderr.
+	Path string `yaml:"path" default:"stdout"`
+	// Format of a line.
+	Format string `yaml:"format" default:"json" enum:"json"`
+}
+
+// Admin is where metrics, state and health of Poise itself can be read.
+type Admin struct {
+	// Enabled: false turns it off.
+	Enabled bool `yaml:"enabled" default:"true"`
+	// Address to answer on: host:port or unix:/path.
+	Address Address `yaml:"address" default:"127.0.0.1:9900"`
+}

@@ -1,0 +1,150 @@
+package config
+
+import "time"
+
+// Pool is a named group of interchangeable servers.
+type Pool struct {
+	// Name is the key in pools. "default" in the short shape.
+	Name string `yaml:"-"`
+	// Policy chooses the server for a request.
+	Policy Policy `yaml:"policy" default:"least_requests"`
+	// Servers that requests go to.
+	Servers []*Server `yaml:"servers"`
+	// Health is how servers are probed. Default: they are not.
+	Health *Health `yaml:"health"`
+	// Affinity keeps a client on its server. Default: none.
+	Affinity *Affinity `yaml:"affinity"`
+}
+
+// Pools are pools in the order of the file; a mapping from name to pool in YAML.
+type Pools []*Pool
+
+// Get returns the pool of that name, or nil.
+func (p Pools) Get(name string) *Pool {
+	for _, pool := range p {
+		if pool.Name == name {
+			return pool
+		}
+	}
+	return nil
+}
+
+// The policies.
+const (
+	RoundRobin    = "round_robin"
+	LeastRequests = "least_requests"
+	Random        = "random"
+	IPHash        = "ip_hash"
+)
+
+var policies = []string{RoundRobin, LeastRequests, Random, IPHash}
+
+// Policy is the rule that chooses a server: a name, or a name with its settings.
+type Policy struct {
+	// Name is one of round_robin, least_requests, random and ip_hash.
+	Name string
+	// Choices is how many servers least_requests compares. 0: all up to 16, two random ones above. AllChoices: all.
+	Choices int
+}
+
+// AllChoices is Policy.Choices for "all".
+const AllChoices = -1
+
+// Server is one address in a pool; in YAML the address alone, or a mapping.
+type Server struct {
+	// Address to connect to: host:port or unix:/path. Each address that a host name has is a server of its own.
+	Address Address `yaml:"address"`
+	// Weight is the server's share of requests, in proportion to the others'. 0: only clients that affinity sends there.
+	Weight int `yaml:"weight" default:"1" min:"0" max:"256"`
+	// Backup: used only while no other server of the pool is usable.
+	Backup bool `yaml:"backup" default:"false"`
+}
+
+// Health is how each server of a pool is probed. Exactly one of http and tcp.
+type Health struct {
+	// HTTP asks for a path.
+	HTTP *HTTPProbe `yaml:"http"`
+	// TCP only connects; written as tcp: {}.
+	TCP *TCPProbe `yaml:"tcp"`
+	// Interval from the start of one probe to the start of the next; varied by a tenth.
+	Interval time.Duration `yaml:"interval" default:"2s" min:"10ms" max:"1h"`
+	// Timeout of one probe.
+	Timeout time.Duration `yaml:"timeout" default:"1s" min:"1ms" max:"10m"`
+	// Fall is how many probes in a row must fail until a server is down.
+	Fall int `yaml:"fall" default:"3" min:"1" max:"1000"`
+	// Rise is how many probes in a row must succeed until a server is up again.
+	Rise int `yaml:"rise" default:"2" min:"1" max:"1000"`
+	// Port to probe, where it is not the server's own. 0: the server's own.
+	Port int `yaml:"port" default:"0" min:"0" max:"65535"`
+}
+
+// HTTPProbe is a request and what its answer must be. Redirects are not followed.
+type HTTPProbe struct {
+	// Path to ask for, with its query if any.
+	Path string `yaml:"path" default:"/"`
+	// Method to ask with.
+	Method string `yaml:"method" default:"GET"`
+	// Status that counts as a success: 200, 200-399, or a list of those.
+	Status Statuses `yaml:"status" default:"200-399"`
+	// Host is the Host field's value. Default: the server's address.
+	Host string `yaml:"host"`
+	// Headers to send beside it.
+	Headers Pairs `yaml:"headers"`
+}
+
+// TCPProbe is a connection that is opened and closed.
+type TCPProbe struct{}
+
+// StatusRange is the status codes from First to Last.
+type StatusRange struct{ First, Last int }
+
+// Statuses are ranges of status codes.
+type Statuses []StatusRange
+
+// Has tells whether code is in one of the ranges.
+func (s Statuses) Has(code int) bool {
+	for _, r := range s {
+		if r.First <= code && code <= r.Last {
+			return true
+		}
+	}
+	return false
+}
+
+// Affinity keeps a client on its server.
+type Affinity struct {
+	// Cookie does it by a cookie that Poise sets.
+	Cookie *Cookie `yaml:"cookie"`
+}
+
+// Cookie is the cookie that remembers a client's server. Its value tells nobody the server's address.
+type Cookie struct {
+	// Name of the cookie.
+	Name string `yaml:"name" default:"poise"`
+	// Secret signs it: 16 bytes or more, the same on every instance. Default: made at start, so that a restart forgets clients.
+	Secret Secret `yaml:"secret"`
+	// TTL is how long the client keeps it. 0s: until the browser is closed.
+	TTL time.Duration `yaml:"ttl" default:"0s" min:"0s" max:"9600h"`
+	// Domain it is sent to. Default: the host of the request alone.
+	Domain string `yaml:"domain"`
+	// Path it is sent to.
+	Path string `yaml:"path" default:"/"`
+	// Secure: it is sent over HTTPS only.
+	Secure bool `yaml:"secure" default:"false"`
+	// SameSite is whether it is sent with requests that other sites start. none needs secure.
+	SameSite string `yaml:"same_site" default:"lax" enum:"lax,strict,none"`
+}
+
+// Secret is text that is not to be shown. Its String is a placeholder.
+type Secret string
+
+// String hides the secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "(hidden)"
+}
+
+// GoString hides the secret from %#v too.
+func (s Secret) GoString() string { return s.String() }

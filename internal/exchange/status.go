@@ -1,0 +1,113 @@
+package exchange
+
+import "poise/internal/fault"
+
+// Reply is what Poise answers itself.
+type Reply struct {
+	Status int
+	// Text is the body, and says what happened without inside addresses; ProxyStatus the error type of RFC 9209, or empty.
+	Text        string
+	ProxyStatus string
+	// Close: the connection cannot be used further.
+	Close bool
+	// Silent: nobody is there to get it; only the log shows the status.
+	Silent bool
+}
+
+var (
+	noRoute     = Reply{Status: 404, Text: "no route matches this host and path", ProxyStatus: "destination_not_found"}
+	noServer    = Reply{Status: 503, Text: "no server is usable at present", ProxyStatus: "destination_unavailable"}
+	unreachable = Reply{Status: 503, Text: "no server could be reached", ProxyStatus: "connection_refused"}
+	noSlot      = Reply{Status: 503, Text: "out of connections at present", ProxyStatus: "connection_limit_reached"}
+	connectSlow = Reply{Status: 503, Text: "no server could be reached in time", ProxyStatus: "connection_timeout"}
+	slowServer  = Reply{Status: 504, Text: "the server did not answer in time", ProxyStatus: "http_response_timeout"}
+	brokeOff    = Reply{Status: 502, Text: "the server closed the connection before it answered", ProxyStatus: "connection_terminated"}
+	badAnswer   = Reply{Status: 502, Text: "the server's answer was malformed", ProxyStatus: "http_protocol_error"}
+	slowBody    = Reply{Status: 408, Text: "the request's body came too slowly", ProxyStatus: "http_request_error", Close: true}
+	slowHead    = Reply{Status: 408, Text: "the request's head came too slowly", ProxyStatus: "http_request_error", Close: true}
+	clientLeft  = Reply{Status: 499, Silent: true, Close: true}
+	ourFault    = Reply{Status: 500, Text: "internal error", ProxyStatus: "proxy_internal_error", Close: true}
+)
+
+func (x *Exchange) answer(r Reply, cause, phase byte) Step {
+	x.Own, x.Status = true, r.Status
+	x.mark(cause, phase, r.Text)
+	return Step{Kind: Answer, Reply: r}
+}
+
+// refuse answers a request that has no single reading, or one that a limit forbids.
+func (x *Exchange) refuse(status int, text string) Step {
+	return x.answer(Reply{Status: status, Text: text, ProxyStatus: "http_request_error", Close: true}, 'P', 'R')
+}
+
+// fail is the one mapping from a fault before the response to a status.
+func (x *Exchange) fail(f *fault.Error) Step {
+	cause, phase := endOf(f)
+	r := replyTo(f)
+	x.Own, x.Status = true, r.Status
+	x.mark(cause, phase, f.Error())
+	return Step{Kind: Answer, Reply: r}
+}
+
+func replyTo(f *fault.Error) Reply {
+	switch f.Side {
+	case fault.Client:
+		switch {
+		case f.Kind == fault.Timeout && f.Op == fault.ReadHead:
+			return slowHead
+		case f.Kind == fault.Timeout:
+			return slowBody
+		case f.Status != 0:
+			return Reply{Status: f.Status, Text: f.Err.Error(), ProxyStatus: "http_request_error", Close: true}
+		}
+		return clientLeft
+	case fault.Server:
+		switch {
+		case f.Op == fault.Connect && f.Kind == fault.Timeout:
+			return connectSlow
+		case f.Op == fault.Connect && f.Kind == fault.Limit:
+			return noSlot
+		case f.Op == fault.Connect:
+			return unreachable
+		case f.Kind == fault.Timeout:
+			return slowServer
+		case f.Kind == fault.Malformed:
+			return badAnswer
+		}
+		return brokeOff
+	}
+	return ourFault
+}
+
+// endOf gives the first two of HAProxy's letters (its manual, section 8.5): who ended it, and in which phase.
+func endOf(f *fault.Error) (cause, phase byte) {
+	switch {
+	case f.Kind == fault.Limit:
+		cause = 'R'
+	case f.Side == fault.Internal:
+		cause = 'I'
+	case f.Side == fault.Client && f.Kind == fault.Malformed:
+		cause = 'P'
+	case f.Side == fault.Client && f.Kind == fault.Timeout:
+		cause = 'c'
+	case f.Side == fault.Client:
+		cause = 'C'
+	case f.Kind == fault.Timeout:
+		cause = 's'
+	default:
+		cause = 'S'
+	}
+	switch f.Op {
+	case fault.Accept, fault.ReadHead:
+		phase = 'R'
+	case fault.Queue:
+		phase = 'Q'
+	case fault.Connect:
+		phase = 'C'
+	case fault.ReadBody, fault.WriteHead, fault.WriteBody, fault.ReadAnswer:
+		phase = 'H'
+	default:
+		phase = 'D'
+	}
+	return cause, phase
+}

@@ -1,0 +1,112 @@
+package health
+
+import "poise/internal/clock"
+
+// Machine is the health of one server.
+//
+//	              first result OK, or none in time at start
+//	           ┌─────────────────────────────────────────────► Up ◄──┐
+//	Checking ──┤                                   Fall failures │   │ Rise successes
+//	           └─────────────────────────────────────────────► Down ─┘
+//	              first result failed, or none in time when added later
+//
+// The first result decides alone, whatever Fall and Rise say, also when it comes after the time was up and the state was
+// assumed. A first probe that got no answer is no result: the state is assumed as if the time was up, and the probe counts as
+// one failure. Without settings a machine is Up for good.
+//
+// The zero Machine is of no use: take one from New.
+type Machine struct {
+	settings Settings
+	atStart  bool // made when the process started, not added to a pool that serves already
+	probed   bool // some result came
+	state    State
+	since    clock.Instant // of state
+	deadline clock.Instant // until when the first result may come; 0: no longer waiting
+	fails    int           // failures in a row
+	oks      int           // successes in a row
+	last     Result
+}
+
+// New returns the machine of a server that begins to be probed now. Without settings there are no probes.
+// atStart: the process starts with this server, so that an unknown state shall not turn clients away.
+func New(now clock.Instant, settings *Settings, atStart bool) Machine {
+	if settings == nil {
+		return Machine{state: Up, since: now}
+	}
+	s := settings.WithDefaults()
+	return Machine{settings: s, atStart: atStart, since: now, deadline: now.Add(s.Timeout)}
+}
+
+// Probed takes a probe's result, and returns the change that follows from it, if any.
+func (m *Machine) Probed(now clock.Instant, r Result) (Event, bool) {
+	first := !m.probed
+	m.probed, m.last = true, r
+	if r.OK {
+		m.oks, m.fails = m.oks+1, 0
+	} else {
+		m.oks, m.fails = 0, m.fails+1
+	}
+	if first {
+		m.deadline = 0
+		switch unanswered := !r.OK && r.Duration >= m.settings.Timeout; {
+		case r.OK:
+			return m.turn(now, Up, "first probe succeeded")
+		case unanswered && m.state == Checking:
+			return m.turn(now, m.assumed(), r.Reason)
+		case !unanswered:
+			return m.turn(now, Down, r.Reason)
+		}
+		return Event{}, false
+	}
+	switch {
+	case m.state == Up && m.fails >= m.settings.Fall:
+		return m.turn(now, Down, r.Reason)
+	case m.state == Down && m.oks >= m.settings.Rise:
+		return m.turn(now, Up, "probes succeed")
+	}
+	return Event{}, false
+}
+
+// Expire assumes a state once the first result is overdue. Called before Deadline it does nothing.
+func (m *Machine) Expire(now clock.Instant) (Event, bool) {
+	if m.deadline == 0 || now < m.deadline {
+		return Event{}, false
+	}
+	m.deadline = 0
+	return m.turn(now, m.assumed(), "no probe result within "+m.settings.Timeout.String())
+}
+
+// assumed is the state of a server about which nothing could be learnt.
+func (m *Machine) assumed() State {
+	if m.atStart {
+		return Up
+	}
+	return Down
+}
+
+func (m *Machine) turn(now clock.Instant, to State, reason string) (Event, bool) {
+	if m.state == to {
+		return Event{}, false
+	}
+	e := Event{At: now, From: m.state, To: to, Reason: reason}
+	m.state, m.since = to, now
+	return e, true
+}
+
+// State returns the state.
+func (m *Machine) State() State { return m.state }
+
+// Usable tells whether the server may get requests.
+func (m *Machine) Usable() bool { return m.state == Up }
+
+// Known tells whether the first round is over: the state is no longer Checking.
+func (m *Machine) Known() bool { return m.state != Checking }
+
+// Deadline is when Expire has something to do, or 0.
+func (m *Machine) Deadline() clock.Instant { return m.deadline }
+
+// Since is when the state began.
+func (m *Machine) Since() clock.Instant { return m.since }
+
+// Last is the latest probe's result, and whether there was one.
+func (m *Machine) Last() (Result, bool) { return m.last, m.probed }

@@ -1,0 +1,178 @@
+package pool
+
+import (
+	"poise/internal/clock"
+	"poise/internal/health"
+)
+
+// Event is a change of a server's state, for the log.
+type Event struct {
+	Server *Server
+	health.Event
+}
+
+// Probed takes the result of a probe of s. It returns the change of state that follows, if any. A result for a server that
+// was removed meanwhile changes nothing.
+func (p *Pool) Probed(now clock.Instant, s *Server, r health.Result) (Event, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.owner != p || s.gone.Load() {
+		return Event{}, false
+	}
+	e, turned := s.machine.Probed(now, r)
+	if turned {
+		p.turned(now, s, e)
+	}
+	return Event{s, e}, turned
+}
+
+// Tick does what was put off: it decides on servers whose first probe is overdue, and rebuilds the pickers. It returns the
+// changes of state. Call it at NextTick, or every 100 ms.
+func (p *Pool) Tick(now clock.Instant) []Event {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var events []Event
+	for _, s := range p.Servers() {
+		if e, turned := s.machine.Expire(now); turned {
+			p.turned(now, s, e)
+			events = append(events, Event{s, e})
+		}
+	}
+	p.refresh(now)
+	return events
+}
+
+// NextTick is when Tick has something to do; 0: nothing is put off. Ask again after Tick, Probed and Update.
+func (p *Pool) NextTick() clock.Instant {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var next clock.Instant
+	if p.dirty {
+		next = p.built.Add(RebuildEvery)
+	}
+	for _, s := range p.Servers() {
+		if d := s.machine.Deadline(); d != 0 && (next == 0 || d < next) {
+			next = d
+		}
+	}
+	return next
+}
+
+// FirstRound tells whether every server's state is known: its first probe ended, or took too long.
+func (p *Pool) FirstRound() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.known()
+}
+
+// known is FirstRound with mu held.
+func (p *Pool) known() bool {
+	for _, s := range p.Servers() {
+		if !s.machine.Known() {
+			return false
+		}
+	}
+	return true
+}
+
+// Health returns a copy of s's health machine, for the status page.
+func (p *Pool) Health(s *Server) health.Machine {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return s.machine
+}
+
+// Update replaces the list of servers, and takes effect at once. A server is the same as before when name and address are: it
+// keeps its counters, health and leases, and takes over the new weight and rank. Of two specs with one address the first counts.
+// What was removed gets no new leases; those that it has run on.
+func (p *Pool) Update(now clock.Instant, specs []ServerSpec) (added, removed []*Server) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	added, removed = p.replace(now, specs, false)
+	p.rebuild(now)
+	return added, removed
+}
+
+// replace makes the list of servers that specs ask for. mu is held.
+func (p *Pool) replace(now clock.Instant, specs []ServerSpec, atStart bool) (added, removed []*Server) {
+	before, generation := p.Members()
+	left := make(map[string]*Server, len(before)) // by address: those that specs have not named yet
+	for _, s := range before {
+		left[s.Address] = s
+	}
+	seen := make(map[string]bool, len(specs))
+	servers := make([]*Server, 0, len(specs))
+	for _, spec := range specs {
+		if seen[spec.Address] {
+			continue
+		}
+		seen[spec.Address] = true
+		if spec.Name == "" {
+			spec.Name = spec.Address
+		}
+		s := left[spec.Address]
+		if s != nil && s.Name == spec.Name {
+			delete(left, spec.Address)
+		} else {
+			s = p.newServer(now, spec, atStart)
+			added = append(added, s)
+		}
+		s.weight.Store(int32(spec.Weight))
+		s.backup.Store(spec.Backup)
+		servers = append(servers, s)
+	}
+	for _, s := range before {
+		if left[s.Address] == s {
+			s.gone.Store(true)
+			removed = append(removed, s)
+		}
+	}
+	p.members.Store(&membership{generation + 1, servers})
+	return added, removed
+}
+
+func (p *Pool) newServer(now clock.Instant, spec ServerSpec, atStart bool) *Server {
+	s := &Server{Pool: p.Name, Name: spec.Name, Address: spec.Address, ID: p.nextID(), owner: p}
+	s.machine = health.New(now, p.health, atStart)
+	s.state.Store(uint32(s.machine.State()))
+	return s
+}
+
+// turned publishes a server's new state. mu is held.
+func (p *Pool) turned(now clock.Instant, s *Server, e health.Event) {
+	s.state.Store(uint32(e.To))
+	if (e.From == health.Up) != (e.To == health.Up) {
+		p.dirty = true
+	}
+	p.refresh(now)
+}
+
+// refresh rebuilds a view that is outdated, or leaves that to a later Tick when the last time was just now. It is not put off
+// while requests are being refused, nor when the first round is over: else a start would send everything to whichever server
+// answered first. mu is held.
+func (p *Pool) refresh(now clock.Instant) {
+	starts := !p.started && p.known()
+	p.started = p.started || starts
+	if !p.dirty {
+		return
+	}
+	if starts || p.view.Load().size() == 0 || now.Sub(p.built) >= RebuildEvery {
+		p.rebuild(now)
+	}
+}
+
+// rebuild builds and swaps the view. mu is held.
+func (p *Pool) rebuild(now clock.Instant) {
+	var primaries, backups []*Server
+	for _, s := range p.Servers() {
+		switch {
+		case !s.machine.Usable() || s.Weight() < 1:
+		case s.Backup():
+			backups = append(backups, s)
+		default:
+			primaries = append(primaries, s)
+		}
+	}
+	p.view.Store(&view{newTier(primaries, p.policy, p.loops), newTier(backups, p.policy, p.loops)})
+	p.built, p.dirty = now, false
+}

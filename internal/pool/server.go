@@ -1,0 +1,49 @@
+package pool
+
+import (
+	"sync/atomic"
+
+	"poise/internal/health"
+)
+
+// Server is one address of a pool. It outlasts pickers and reloads: whoever holds one may go on using it after it was
+// removed from its pool.
+type Server struct {
+	// Pool, Name and Address never change. Name is the one of configuration, log and metrics; Address is what is dialled:
+	// "ip:port" or "unix:/path".
+	Pool, Name, Address string
+	// ID is a small number that no other server has that shares the numbering of Spec.NextID: an index for per-loop state.
+	ID int
+
+	owner  *Pool
+	weight atomic.Int32
+	backup atomic.Bool
+	state  atomic.Uint32 // health.State, published by the owner
+	gone   atomic.Bool   // removed from the pool
+
+	// machine is guarded by the owner's mutex.
+	machine health.Machine
+
+	// What loops write for every request has cache lines of its own, so that the reads above stay cheap.
+	_        [64]byte
+	inFlight atomic.Int64
+	_        [56]byte
+}
+
+// InFlight is the number of leases that have not ended.
+func (s *Server) InFlight() int { return int(s.inFlight.Load()) }
+
+// State is the state that the health machine is in.
+func (s *Server) State() health.State { return health.State(s.state.Load()) }
+
+// Up tells whether the server may get requests.
+func (s *Server) Up() bool { return s.State() == health.Up && !s.gone.Load() }
+
+// Removed tells whether the server has left its pool. Leases on it may still be running.
+func (s *Server) Removed() bool { return s.gone.Load() }
+
+// Weight is the server's share of requests in relation to the others'; 0: it gets no new clients.
+func (s *Server) Weight() int { return int(s.weight.Load()) }
+
+// Backup tells whether the server is used only when no other one is usable.
+func (s *Server) Backup() bool { return s.backup.Load() }

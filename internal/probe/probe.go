@@ -1,0 +1,195 @@
+// Package probe performs active health checks, off the loops: one goroutine for each server of a pool.
+//
+// A prober asks its server at a steady pace and reports each result. It never decides what a result means for the
+// server, which is what internal/health does, and never looks at traffic.
+//
+// Start reading at prober.run, then at checkHTTP and checkTCP.
+package probe
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"poise/internal/clock"
+	"poise/internal/health"
+	"poise/internal/pool"
+)
+
+// MaxInFlight is how many probes of a process may run at once: as many as start together with as many servers, and
+// few enough to leave descriptors and cores to traffic.
+const MaxInFlight = 64
+
+// jitter is the share of the interval by which a pause may be shorter or longer, so that probes of many servers, and of
+// many balancers, do not stay in step.
+const jitter = 0.1
+
+// Slots bounds the probes that run at once. All pools of a process share one.
+type Slots chan struct{}
+
+// NewSlots returns n slots.
+func NewSlots(n int) Slots { return make(Slots, n) }
+
+// Settings say how one pool's servers are probed.
+type Settings struct {
+	Health health.Settings // Interval and Timeout are used here
+	HTTP   *HTTP           // nil: a TCP connection is probe enough
+	Port   int             // asked instead of the server's own; 0: its own. Unix sockets have none
+	Slots  Slots           // nil: MaxInFlight of its own
+}
+
+// check makes one probe of the server at address. No error: it passed.
+type check func(ctx context.Context, address string) error
+
+// Probers probe the servers of one pool.
+type Probers struct {
+	interval, timeout time.Duration
+	port              int
+	slots             Slots
+	check             check
+	report            func(*pool.Server, health.Result)
+
+	wait sync.WaitGroup // the goroutines of all probers, those that Set stopped too
+
+	// mu guards running and closed. It is not held while anything is waited for or reported.
+	mu      sync.Mutex
+	running map[*pool.Server]*prober
+	closed  bool
+}
+
+// New returns probers without servers: Set gives them some. report is called with every result, from several goroutines;
+// for a server that was just taken away too. It fails when the HTTP settings do not make a request.
+func New(s Settings, report func(*pool.Server, health.Result)) (*Probers, error) {
+	settings := s.Health.WithDefaults()
+	p := &Probers{
+		interval: settings.Interval, timeout: settings.Timeout, port: s.Port, slots: s.Slots,
+		check: checkTCP, report: report, running: make(map[*pool.Server]*prober),
+	}
+	if p.slots == nil {
+		p.slots = NewSlots(MaxInFlight)
+	}
+	if s.HTTP != nil {
+		var err error
+		if p.check, err = newCheckHTTP(s.HTTP); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// Set makes servers the ones that are probed: those that are new get their first probe at once, those that are gone are
+// left alone, the others are not disturbed.
+func (p *Probers) Set(servers []*pool.Server) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	wanted := make(map[*pool.Server]bool, len(servers))
+	for _, s := range servers {
+		wanted[s] = true
+		if p.running[s] != nil {
+			continue
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		w := &prober{Probers: p, server: s, address: probed(s.Address, p.port), cancel: cancel}
+		p.running[s] = w
+		p.wait.Add(1)
+		go w.run(ctx)
+	}
+	for s, w := range p.running {
+		if !wanted[s] {
+			w.cancel()
+			delete(p.running, s)
+		}
+	}
+}
+
+// Close ends all probing, and waits until the last goroutine has ended.
+func (p *Probers) Close() {
+	p.mu.Lock()
+	p.closed = true
+	for _, w := range p.running {
+		w.cancel()
+	}
+	clear(p.running)
+	p.mu.Unlock()
+	p.wait.Wait()
+}
+
+// Counts tells how many probes of s passed and failed since Set named it.
+func (p *Probers) Counts(s *pool.Server) (passed, failed uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.running[s]
+	if w == nil {
+		return 0, 0
+	}
+	return w.passed.Load(), w.failed.Load()
+}
+
+// prober probes one server.
+type prober struct {
+	*Probers
+	server         *pool.Server
+	address        string
+	cancel         context.CancelFunc
+	passed, failed atomic.Uint64
+}
+
+// run is the prober's goroutine. It probes until ctx ends.
+func (w *prober) run(ctx context.Context) {
+	defer w.wait.Done()
+	defer w.cancel()
+	for {
+		began := clock.Now()
+		select {
+		case w.slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		result := w.probe(ctx)
+		<-w.slots
+		if ctx.Err() != nil {
+			return // what was cut short says nothing about the server
+		}
+		if result.OK {
+			w.passed.Add(1)
+		} else {
+			w.failed.Add(1)
+		}
+		w.report(w.server, result)
+
+		pause := time.NewTimer(w.pause() - clock.Now().Sub(began))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return
+		}
+	}
+}
+
+// pause is the time from the start of one probe to that of the next.
+func (w *prober) pause() time.Duration {
+	return time.Duration(float64(w.interval) * (1 - jitter + 2*jitter*rand.Float64()))
+}
+
+// probe makes one probe.
+func (w *prober) probe(ctx context.Context) health.Result {
+	began := clock.Now()
+	ctx, cancel := context.WithTimeout(ctx, w.timeout)
+	defer cancel()
+	err := w.check(ctx, w.address)
+	took := clock.Now().Sub(began)
+	if err == nil {
+		return health.Result{OK: true, Duration: took}
+	}
+	if ctx.Err() == context.DeadlineExceeded {
+		// Never below the timeout: by the duration a failure is told from a probe without an answer.
+		return health.Result{Reason: "no answer within " + w.timeout.String(), Duration: max(took, w.timeout)}
+	}
+	return health.Result{Reason: reason(err), Duration: took}
+}

@@ -1,0 +1,220 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"poise/internal/health"
+	"poise/internal/pool"
+)
+
+type result struct {
+	server *pool.Server
+	health.Result
+	at time.Time
+}
+
+// startFake returns probers whose check is f, and what they report.
+func startFake(t *testing.T, s Settings, f check) (*Probers, chan result) {
+	t.Helper()
+	results := make(chan result, 1000)
+	p, err := New(s, func(s *pool.Server, r health.Result) { results <- result{s, r, time.Now()} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.check = f
+	return p, results
+}
+
+func servers(n int) []*pool.Server {
+	list := make([]*pool.Server, n)
+	for i := range list {
+		list[i] = &pool.Server{Pool: "app", Name: fmt.Sprint("s", i), Address: fmt.Sprintf("10.0.0.%d:80", i)}
+	}
+	return list
+}
+
+func passing(context.Context, string) error { return nil }
+
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, results := startFake(t, Settings{Health: health.Settings{Interval: 10 * time.Second}}, func(context.Context, string) error {
+			time.Sleep(300 * time.Millisecond) // counts into the interval
+			return nil
+		})
+		began := time.Now()
+		p.Set(servers(1))
+		last := (<-results).at
+		if got := last.Sub(began); got != 300*time.Millisecond {
+			t.Errorf("first result after %v, want 300ms: at once", got)
+		}
+		paces := map[time.Duration]bool{}
+		for range 50 {
+			at := (<-results).at
+			pace := at.Sub(last)
+			if pace < 9*time.Second || pace > 11*time.Second {
+				t.Errorf("pace = %v, want 10s ± 10 %%", pace)
+			}
+			paces[pace], last = true, at
+		}
+		if len(paces) < 10 {
+			t.Errorf("50 pauses have %d lengths, want them to vary", len(paces))
+		}
+		p.Close()
+	})
+}
+
+func TestDefaultPaceIsThatOfHealth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, results := startFake(t, Settings{}, passing)
+		p.Set(servers(1))
+		first, second := (<-results).at, (<-results).at
+		if got := second.Sub(first); got < 1800*time.Millisecond || got > 2200*time.Millisecond {
+			t.Errorf("pace = %v, want 2s ± 10 %%", got)
+		}
+		p.Close()
+	})
+}
+
+func TestResults(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		check check
+		want  health.Result
+	}{
+		{"passes", passing, health.Result{OK: true}},
+		{"fails", func(context.Context, string) error { return errors.New("status 503") }, health.Result{Reason: "status 503"}},
+		{"hangs", hang, health.Result{Reason: "no answer within 1s", Duration: time.Second}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, results := startFake(t, Settings{}, test.check)
+				list := servers(1)
+				p.Set(list)
+				got := <-results
+				if got.Result != test.want || got.server != list[0] {
+					t.Errorf("result = %+v of %v, want %+v of %v", got.Result, got.server.Name, test.want, list[0].Name)
+				}
+				synctest.Wait()
+				passed, failed := p.Counts(list[0])
+				if passed+failed != 1 || (passed == 1) != test.want.OK {
+					t.Errorf("Counts() = %d, %d, want one, passed: %v", passed, failed, test.want.OK)
+				}
+				p.Close()
+			})
+		})
+	}
+}
+
+func hang(ctx context.Context, _ string) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestCapOnConcurrentProbes: 200 servers that hang are asked 64 at a time, and the pools share that number.
+func TestCapOnConcurrentProbes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var now, most atomic.Int64
+		counting := func(ctx context.Context, _ string) error {
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			defer now.Add(-1)
+			return hang(ctx, "")
+		}
+		slots := NewSlots(MaxInFlight)
+		settings := Settings{Slots: slots, Health: health.Settings{Interval: time.Hour}}
+		a, resultsA := startFake(t, settings, counting)
+		b, resultsB := startFake(t, settings, counting)
+		began := time.Now()
+		a.Set(servers(100))
+		b.Set(servers(100))
+		synctest.Wait()
+		if got := now.Load(); got != MaxInFlight {
+			t.Errorf("probes in flight at start = %d, want %d", got, MaxInFlight)
+		}
+		for range 100 {
+			<-resultsA
+			<-resultsB
+		}
+		if got := most.Load(); got != MaxInFlight {
+			t.Errorf("most probes in flight = %d, want %d", got, MaxInFlight)
+		}
+		if got := time.Since(began); got != 4*time.Second {
+			t.Errorf("200 hanging servers took %v, want 4s: 64 a second", got)
+		}
+		a.Close()
+		b.Close()
+	})
+}
+
+func TestSetFollowsMembership(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, results := startFake(t, Settings{}, passing)
+		list := servers(3)
+		p.Set(list[:2])
+		seen := collect(results)
+		if seen[list[0]] != 1 || seen[list[1]] != 1 || len(seen) != 2 {
+			t.Errorf("first round = %v, want one probe of each of two", seen)
+		}
+		p.Set(list[1:]) // 0 leaves, 1 stays, 2 comes
+		seen = collect(results)
+		if seen[list[2]] != 1 || len(seen) != 1 {
+			t.Errorf("after the change = %v, want one probe of the new one", seen)
+		}
+		time.Sleep(3 * time.Second)
+		seen = collect(results)
+		if seen[list[0]] != 0 || seen[list[1]] != 1 || seen[list[2]] != 1 {
+			t.Errorf("next round = %v, want one of each of the two that are there", seen)
+		}
+		p.Set(list[:1]) // 0 is back
+		if seen = collect(results); seen[list[0]] != 1 || len(seen) != 1 {
+			t.Errorf("after the return = %v, want one probe of it at once", seen)
+		}
+		p.Close()
+		p.Set(list)
+		if seen = collect(results); len(seen) != 0 {
+			t.Errorf("after Close = %v, want nothing", seen)
+		}
+	})
+}
+
+// collect counts the results that are there when nothing moves.
+func collect(results chan result) map[*pool.Server]int {
+	synctest.Wait()
+	seen := map[*pool.Server]int{}
+	for {
+		select {
+		case r := <-results:
+			seen[r.server]++
+		default:
+			return seen
+		}
+	}
+}
+
+func TestCloseWaitsAndReportsNothingMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ended := false
+		p, results := startFake(t, Settings{}, func(ctx context.Context, _ string) error {
+			<-ctx.Done()
+			time.Sleep(time.Second)
+			ended = true
+			return ctx.Err()
+		})
+		p.Set(servers(1))
+		synctest.Wait()
+		p.Close()
+		if !ended {
+			t.Error("Close() returned before the probe ended")
+		}
+		if seen := collect(results); len(seen) != 0 {
+			t.Errorf("reported = %v, want nothing of a probe that was cut short", seen)
+		}
+	})
+}

@@ -1,0 +1,187 @@
+package proxy
+
+import (
+	"errors"
+	"time"
+
+	"poise/internal/exchange"
+	"poise/internal/fault"
+	"poise/internal/h1"
+	"poise/internal/upstream"
+)
+
+const (
+	// headRoom is how much may be expected before receives go into large buffers.
+	headRoom = 16 << 10
+	// youngEnough: a request that must not be repeated takes a kept connection only when it was used this lately, since an old one may be closed by the
+	// server in this very moment.
+	youngEnough = 4 * time.Second
+	// maxInterims and maxInterimBytes bound 1xx responses before the final one.
+	maxInterims, maxInterimBytes = 16, 64 << 10
+)
+
+// attempt sends the request to the server that was chosen, and reads the head of its answer.
+func (e *serving) attempt() (reused bool, f *fault.Error) {
+	x, s, c := &e.s.x, e.s, e.c
+	s.want = upstream.Want{Server: x.Server(), Fresh: x.Fresh, By: e.by(x.Route.Timeouts.Connect), Client: c.Conn}
+	if !exchange.Idempotent(s.req.Method) {
+		s.want.MaxAge = youngEnough
+	}
+	if e.body != bodyStream {
+		c.Listen() // a reset must be seen while the server is at work; an upload reads anyway
+	}
+	e.serverIn, e.serverOut, e.keepServer = 0, 0, false
+	u, f := c.p.up.Get(&s.want)
+	if f != nil {
+		return false, f
+	}
+	e.u = u
+	x.Connected(e.now())
+	c.Guard(u.Conn)
+	if f := e.sendRequest(); f != nil {
+		return u.Reused, f
+	}
+	return u.Reused, e.readAnswer()
+}
+
+func (e *serving) sendRequest() *fault.Error {
+	x, s, u := &e.s.x, e.s, e.u
+	req := &s.req
+	s.fields = x.RequestFields(s.fields[:0], req.Expect100 && e.body == bodyStream)
+	var err error
+	s.out, err = h1.AppendRequestHead(s.out[:0], &h1.RequestHead{
+		Method: req.Method, Path: req.Path, Query: req.Query, Authority: req.Authority,
+		Fields: s.fields, Length: req.Length, HasLength: req.HasLength,
+	})
+	if err != nil {
+		return &fault.Error{Side: fault.Internal, Op: fault.WriteHead, Err: err}
+	}
+	u.WriteBy(e.by(x.Route.Timeouts.Write))
+	e.serverOut += int64(len(s.out) + len(s.upload.body))
+	if err := u.Send(s.out, s.upload.body); err != nil {
+		return e.serverFault(fault.WriteHead, err)
+	}
+	if e.body == bodyStream {
+		e.startUpload()
+	}
+	return nil
+}
+
+// serverFault says who is to blame for an error on the server's connection: it may have been interrupted for the client's sake.
+func (e *serving) serverFault(op fault.Op, err error) *fault.Error {
+	if up := &e.s.upload; up.started && up.fault != nil && (up.fault.Side != fault.Server || up.fault.Kind == fault.Timeout) {
+		return up.fault
+	}
+	if upstream.Left(e.c.Conn) {
+		return &fault.Error{Side: fault.Client, Op: op, Kind: fault.Cancelled, Err: e.c.Broken()}
+	}
+	return &fault.Error{Side: fault.Server, Op: op, Kind: upstream.KindOf(err), Err: err}
+}
+
+// readAnswer reads heads until the final response's.
+func (e *serving) readAnswer() *fault.Error {
+	s, u := e.s, e.u
+	u.ReadBy(e.until)
+	if !e.uploading() {
+		u.ReadBy(e.by(s.x.Route.Timeouts.Response))
+	}
+	scan := h1.Scanner{Response: true}
+	for {
+		b := u.Buffered()
+		if len(b) > 0 {
+			s.x.AnswerBegun()
+			s.resp.Reset()
+			n, err := h1.ParseResponse(&s.resp, b, s.req.Method, &e.c.p.cfg.Heads)
+			if err != nil {
+				return malformedAnswer(err)
+			}
+			if n > 0 {
+				e.serverIn += int64(n)
+				if s.resp.Status >= 200 {
+					e.answerHead = n
+					return nil
+				}
+				if f := e.interim(n); f != nil {
+					return f
+				}
+				scan.Reset()
+				continue
+			}
+			if _, err := scan.Feed(b, &e.c.p.cfg.Heads); err != nil {
+				return malformedAnswer(err)
+			}
+		}
+		if err := u.Fill(); err != nil {
+			f := e.serverFault(fault.ReadAnswer, err)
+			if len(b) > 0 && f.Side == fault.Server && f.Kind == fault.Closed {
+				f.Kind = fault.Malformed // it broke off within the head
+			}
+			return f
+		}
+	}
+}
+
+func malformedAnswer(err error) *fault.Error {
+	return &fault.Error{Side: fault.Server, Op: fault.ReadAnswer, Kind: fault.Malformed, Err: err}
+}
+
+var (
+	errUnasked  = errors.New("101 without an upgrade being asked for")
+	errInterims = errors.New("too many interim responses")
+)
+
+// interim passes a 1xx response on, unless the client speaks HTTP/1.0 (RFC 9110 section 15.2).
+func (e *serving) interim(n int) *fault.Error {
+	s := e.s
+	e.interims++
+	e.interimBytes += n
+	switch {
+	case s.resp.Status == 101:
+		return malformedAnswer(errUnasked)
+	case e.interims > maxInterims || e.interimBytes > maxInterimBytes:
+		return malformedAnswer(errInterims)
+	case s.resp.Status == 100:
+		e.continued = true
+	}
+	if s.req.Minor > 0 {
+		s.fields = exchange.InterimFields(s.fields[:0], &s.resp)
+		var err error
+		s.out, err = h1.AppendResponseHead(s.out[:0], &h1.ResponseHead{Status: s.resp.Status, Reason: s.resp.Reason, Fields: s.fields, NoLength: true})
+		if err != nil {
+			return malformedAnswer(err)
+		}
+		if f := e.sendClient(s.out); f != nil {
+			return f
+		}
+	}
+	e.u.Discard(n)
+	return nil
+}
+
+// sendClient sends to the client, and counts.
+func (e *serving) sendClient(bufs ...[]byte) *fault.Error {
+	e.c.WriteBy(e.by(e.c.l.Timeouts.Write))
+	if err := e.c.Send(bufs...); err != nil {
+		return &fault.Error{Side: fault.Client, Op: fault.WriteAnswer, Kind: upstream.KindOf(err), Err: err}
+	}
+	for _, b := range bufs {
+		e.bytesOut += int64(len(b))
+	}
+	return nil
+}
+
+// endAttempt cleans up after a failed attempt.
+func (e *serving) endAttempt(f *fault.Error) {
+	e.stopUpload()
+	e.closeServer()
+	e.reportAttempt(f)
+}
+
+// closeServer ends the attempt's connection to the server.
+func (e *serving) closeServer() {
+	e.c.Guard(nil)
+	if e.u != nil {
+		e.u.Close()
+		e.u = nil
+	}
+}

@@ -1,0 +1,102 @@
+package proxy
+
+import (
+	"poise/internal/h1"
+	"poise/internal/msg"
+	"poise/internal/sys"
+)
+
+// maxSpans is how many pieces of a body one send carries, beside a head, a chunk's size and its end.
+const maxSpans = sys.MaxGather - 3
+
+// source finds a body in what was received. Its pieces alias the received bytes: they are sent on from there.
+type source struct {
+	length int64 // what is left of a body of known length; msg.Chunked; msg.UntilClose
+	chunks *h1.Chunked
+	spans  [maxSpans][]byte
+	n      int // spans in use
+	size   int // bytes in them
+}
+
+func (b *source) reset(length int64, chunks *h1.Chunked) {
+	*b = source{length: length, chunks: chunks}
+	if length == msg.Chunked {
+		chunks.Reset()
+	}
+}
+
+// ended tells whether the body is complete. One that ends with its connection never knows.
+func (b *source) ended() bool {
+	return b.length == 0 || (b.length == msg.Chunked && b.chunks.Done())
+}
+
+// take finds the next pieces in in, and returns how many of its bytes they used.
+func (b *source) take(in []byte) (used int, err error) {
+	b.n, b.size = 0, 0
+	switch {
+	case b.length == msg.Chunked:
+		for used < len(in) && b.n < maxSpans && !b.chunks.Done() {
+			data, n, err := b.chunks.Next(in[used:])
+			used += n
+			if err != nil {
+				return used, err
+			}
+			b.add(data)
+		}
+	case b.length == msg.UntilClose:
+		used = len(in)
+		b.add(in)
+	default:
+		used = int(min(b.length, int64(len(in))))
+		b.length -= int64(used)
+		b.add(in[:used])
+	}
+	return used, nil
+}
+
+func (b *source) add(data []byte) {
+	if len(data) > 0 {
+		b.spans[b.n] = data
+		b.n++
+		b.size += len(data)
+	}
+}
+
+// sink frames a body's pieces for the other side. Small chunks that came together leave as one.
+type sink struct {
+	chunked bool
+	ended   bool
+	size    []byte // memory of a chunk's size
+	tail    []byte // memory of a chunk's end and the trailers
+	list    [sys.MaxGather][]byte
+}
+
+func (k *sink) reset(chunked bool) {
+	k.chunked, k.ended = chunked, false
+}
+
+// frame returns what to send: head, which may be empty, and the source's pieces; with end also the body's end.
+func (k *sink) frame(head []byte, b *source, end bool) ([][]byte, error) {
+	list := append(k.list[:0], head)
+	if !k.chunked {
+		return append(list, b.spans[:b.n]...), nil
+	}
+	k.tail = k.tail[:0]
+	if b.n > 0 {
+		k.size = h1.AppendChunkHeader(k.size[:0], b.size)
+		list = append(append(list, k.size), b.spans[:b.n]...)
+		k.tail = append(k.tail, h1.CRLF...)
+	}
+	if end && !k.ended {
+		k.ended = true
+		var trailers msg.Fields
+		if b.length == msg.Chunked {
+			trailers = b.chunks.Trailers
+		}
+		var err error
+		if k.tail, err = h1.AppendTrailers(k.tail, trailers); err != nil {
+			return nil, err
+		}
+	}
+	return append(list, k.tail), nil
+}

@@ -1,0 +1,168 @@
+package proxy
+
+import (
+	"net/netip"
+	"time"
+
+	"poise/internal/accesslog"
+	"poise/internal/clock"
+	"poise/internal/exchange"
+	"poise/internal/fiber"
+	"poise/internal/h1"
+	"poise/internal/msg"
+	"poise/internal/upstream"
+)
+
+// conn is a client's connection. While it is idle, this and the fiber.Conn are all there is.
+type conn struct {
+	*fiber.Conn
+	p      *Loop
+	l      *Listener
+	client exchange.Client
+	since  clock.Instant // accepted, or the last exchange ended
+	first  bool          // no request has come yet
+}
+
+func newConn(p *Loop, l *Listener, fc *fiber.Conn) {
+	c := &conn{Conn: fc, p: p, l: l, since: p.loop.Now(), first: true}
+	peer := fc.Peer().IP
+	c.client = exchange.Client{Addr: peer, AddrText: addrText(peer), Trust: l.Trust, Listener: l.Index, Loop: p.loop.Index}
+	c.client.Trusted = !peer.IsValid() || l.Trust.Has(peer.Addr())
+	if len(l.Trust) == 0 {
+		c.client.Trusted = false
+	}
+	c.wait()
+}
+
+func addrText(a netip.AddrPort) []byte {
+	if !a.IsValid() {
+		return []byte("unknown") // RFC 7239 section 6.2 has this word for it
+	}
+	return a.Addr().Unmap().AppendTo(make([]byte, 0, 40))
+}
+
+// wait gives the connection back until its next request. The first one has as long as a head may take.
+func (c *conn) wait() {
+	idle := c.l.Timeouts.Idle
+	if c.first && c.l.Timeouts.Head > 0 {
+		idle = min(idle, c.l.Timeouts.Head)
+	}
+	if c.p.draining {
+		idle = idleWhileDraining
+	}
+	c.Conn.Idle(c, c.since.Add(idle))
+}
+
+// Gone is called when the connection has ended between two requests.
+func (c *conn) Gone(*fiber.Conn, error) {}
+
+// Serve answers requests, one after the other, until none is waiting.
+func (c *conn) Serve(*fiber.Conn) {
+	s := c.p.takeScratch()
+	e := &s.e
+	e.c, e.s = c, s
+	defer e.unwind()
+	for {
+		if !e.serveOne() {
+			return
+		}
+		c.since, c.first = c.p.loop.Now(), false
+		if c.Unread() == 0 {
+			break
+		}
+	}
+	e.release()
+	c.wait()
+}
+
+// scratch is the memory of an exchange in progress: idle connections have none.
+type scratch struct {
+	e      serving
+	x      exchange.Exchange
+	req    msg.Request
+	resp   msg.Response
+	in     []byte // the request's head, which is needed until the exchange ends, and a small body
+	out    []byte // the head to send
+	fields msg.Fields
+	chunks h1.Chunked // of the answer
+	src    source     // of the answer
+	sink   sink       // of the answer
+	record accesslog.Record
+	upload upload
+	task   fiber.Task
+	want   upstream.Want
+	line   []byte // the path as it is logged
+}
+
+func (p *Loop) takeScratch() *scratch {
+	if n := len(p.scratch); n > 0 {
+		s := p.scratch[n-1]
+		p.scratch = p.scratch[:n-1]
+		return s
+	}
+	return &scratch{in: make([]byte, 0, 1024), out: make([]byte, 0, 1024), fields: make(msg.Fields, 0, 24)}
+}
+
+// keepScratch bounds the memory that one large head leaves behind.
+const keepScratch = 16 << 10
+
+func (p *Loop) putScratch(s *scratch) {
+	if cap(s.in)+cap(s.out) > 2*keepScratch || cap(s.fields) > 256 {
+		return
+	}
+	p.scratch = append(p.scratch, s)
+}
+
+// serving is what a fiber knows while it serves a connection.
+type serving struct {
+	c    *conn
+	s    *scratch
+	u    *upstream.Conn // the attempt's connection
+	body bodyState
+	busy bool // an exchange has begun and was not reported
+	// until bounds the whole exchange; 0: no bound.
+	until clock.Instant
+	// answerHead is the length of the answer's head, which is still unread on the server's connection.
+	answerHead             int
+	interims, interimBytes int
+	bytesIn, bytesOut      int64 // from and to the client
+	serverIn, serverOut    int64 // of the present attempt
+	keepServer             bool  // the server's connection can serve others
+	continued              bool  // the server has sent 100
+}
+
+// by is d from now, within the bound of the exchange.
+func (e *serving) by(d time.Duration) clock.Instant {
+	var t clock.Instant
+	if d > 0 {
+		t = e.now().Add(d)
+	}
+	if e.until != 0 && (t == 0 || e.until < t) {
+		t = e.until
+	}
+	return t
+}
+
+func (e *serving) now() clock.Instant { return e.c.p.loop.Now() }
+
+// release gives the scratch memory back; e is not used any more.
+func (e *serving) release() {
+	p, s := e.c.p, e.s
+	*e = serving{}
+	p.putScratch(s)
+}
+
+// unwind cleans up when the fiber ends otherwise than by waiting for the next request: the connection was closed, or the code has panicked.
+func (e *serving) unwind() {
+	if e.s == nil { // released
+		return
+	}
+	panicked := e.busy
+	if panicked {
+		e.abandon()
+	}
+	if e.s.task.Busy() {
+		return // the upload's fiber still uses the memory: the garbage collector has it
+	}
+	e.release()
+}

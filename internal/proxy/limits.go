@@ -1,0 +1,63 @@
+package proxy
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+)
+
+// Limits bounds client connections, over all loops: in total, and per client address. It is asked when a connection is accepted and
+// closed, never for a request.
+type Limits struct {
+	// Connections is the most client connections at a time; PerClient those of one address. 0: no bound.
+	Connections, PerClient int
+
+	total  atomic.Int64
+	shards [64]limitShard
+}
+
+// limitShard counts the connections of a part of all addresses, so that loops seldom meet.
+type limitShard struct {
+	mu sync.Mutex // guards n; held for one map access
+	n  map[netip.Addr]int32
+	_  [48]byte
+}
+
+func (l *Limits) shard(a netip.Addr) *limitShard {
+	b := a.As16()
+	return &l.shards[(b[15]^b[14]^b[7]^b[6])%uint8(len(l.shards))]
+}
+
+// enter counts a connection, and tells whether it may stay. leave follows in either case.
+func (l *Limits) enter(a netip.Addr) bool {
+	l.total.Add(1)
+	if l.PerClient == 0 || !a.IsValid() {
+		return true
+	}
+	s := l.shard(a)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.n == nil {
+		s.n = make(map[netip.Addr]int32)
+	}
+	s.n[a]++
+	return int(s.n[a]) <= l.PerClient
+}
+
+func (l *Limits) leave(a netip.Addr) {
+	l.total.Add(-1)
+	if l.PerClient == 0 || !a.IsValid() {
+		return
+	}
+	s := l.shard(a)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.n[a]--; s.n[a] <= 0 {
+		delete(s.n, a)
+	}
+}
+
+// full tells whether no more connections should be accepted.
+func (l *Limits) full() bool {
+	return l.Connections > 0 && l.total.Load() >= int64(l.Connections)
+}

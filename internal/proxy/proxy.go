@@ -1,0 +1,173 @@
+// Package proxy serves client connections: it reads requests, asks exchange what to do, carries it out, and answers.
+//
+// A connection is served by straight-line code in a fiber. One exchange is nine steps, and each is in one place:
+// listen (accept), conn.go (a fiber reads), head.go (bytes become a request), exchange.Start, upstream.Get and attempt.go (the request goes
+// out), attempt.go (the answer's head comes), exchange.Responded or Failed, relay.go (the body flows), report.go (the end). The package
+// never chooses a server, a status or a retry: exchange does.
+package proxy
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"poise/internal/accesslog"
+	"poise/internal/exchange"
+	"poise/internal/fiber"
+	"poise/internal/h1"
+	"poise/internal/route"
+	"poise/internal/stats"
+	"poise/internal/upstream"
+)
+
+// Listener is what a listener's connections have in common. It never changes.
+type Listener struct {
+	Index    int // the number by which the table and the statistics know it
+	Name     string
+	Trust    exchange.Trust
+	Timeouts route.Timeouts // Head, Idle and Write count here; the others are a route's
+}
+
+// Config is what the loops of a process share.
+type Config struct {
+	Table  *atomic.Pointer[route.Table]
+	Heads  h1.Limits
+	Limits *Limits
+	// IdlePerServer bounds idle connections to a server over all loops; each loop has its share.
+	IdlePerServer int
+	Loops         int
+}
+
+// Loop serves the clients of one loop. Its methods are called on the loop.
+type Loop struct {
+	cfg      *Config
+	loop     *fiber.Loop
+	up       *upstream.Loop
+	stats    *stats.Loop
+	log      *accesslog.Shard // nil: no log
+	random   *rand.ChaCha8
+	scratch  []*scratch // free ones, the last used at the end
+	accepts  []*accepter
+	draining bool
+	clients  int
+	flush    bool // the log has records that were not handed over
+}
+
+// flushEvery is how long a log record may wait for others.
+const flushEvery = 100 * time.Millisecond
+
+// New returns what serves clients on l. s and log are the loop's own; log may be nil.
+func New(l *fiber.Loop, cfg *Config, s *stats.Loop, log *accesslog.Shard) *Loop {
+	var seed [32]byte
+	for i := range seed {
+		seed[i] = byte(rand.Uint32()) // the runtime's generator is seeded by the system
+	}
+	p := &Loop{
+		cfg: cfg, loop: l, stats: s, log: log, random: rand.NewChaCha8(seed),
+		up: upstream.New(l, s, max(1, cfg.IdlePerServer/max(1, cfg.Loops))),
+	}
+	l.Every(flushEvery, p.tick)
+	return p
+}
+
+// Upstream is the loop's connections to servers.
+func (p *Loop) Upstream() *upstream.Loop { return p.up }
+
+// Clients is how many client connections are open.
+func (p *Loop) Clients() int { return p.clients }
+
+func (p *Loop) tick() {
+	if p.log != nil && p.flush {
+		p.log.Flush()
+		p.flush = false
+	}
+	for _, a := range p.accepts {
+		a.resume()
+	}
+}
+
+// accepter is a listener on this loop.
+type accepter struct {
+	loop *Loop
+	l    *Listener
+	ln   *fiber.Listener
+	held bool // accepting rests: the connection limit is reached
+}
+
+// Listen serves the connections of a listening descriptor, which it takes over.
+func (p *Loop) Listen(l *Listener, fd int) error {
+	a := &accepter{loop: p, l: l}
+	ln, err := p.loop.Listen(fd, a.accept, a.closed)
+	if err != nil {
+		return err
+	}
+	a.ln = ln
+	p.accepts = append(p.accepts, a)
+	return nil
+}
+
+func (a *accepter) accept(fc *fiber.Conn) {
+	p := a.loop
+	p.clients++
+	p.stats.ClientOpened(a.l.Index)
+	if !p.cfg.Limits.enter(fc.Peer().IP.Addr()) {
+		p.stats.ClientRefused(a.l.Index)
+		fc.Abort()
+		return
+	}
+	if p.cfg.Limits.full() && !a.held && !p.draining {
+		a.held = true
+		a.ln.Pause()
+	}
+	newConn(p, a.l, fc)
+}
+
+func (a *accepter) closed(fc *fiber.Conn) {
+	a.loop.clients--
+	a.loop.stats.ClientClosed(a.l.Index)
+	a.loop.cfg.Limits.leave(fc.Peer().IP.Addr())
+	a.resume()
+}
+
+// resume accepts again once there is room.
+func (a *accepter) resume() {
+	if a.held && !a.loop.cfg.Limits.full() && !a.loop.draining {
+		a.held = false
+		a.ln.Resume()
+	}
+}
+
+// idleWhileDraining is how long a connection that is idle when the drain begins may still bring a request.
+const idleWhileDraining = time.Second
+
+// Drain accepts what is queued and nothing more; answers from now on close their connection, and idle connections are closed within a
+// second.
+func (p *Loop) Drain() {
+	if p.draining {
+		return
+	}
+	p.draining = true
+	for _, a := range p.accepts {
+		a.ln.Drain()
+	}
+	until := p.loop.Now().Add(idleWhileDraining)
+	p.loop.Each(func(fc *fiber.Conn) {
+		if _, ok := fc.Handler().(*conn); ok {
+			fc.IdleBy(until)
+		}
+	})
+}
+
+// Cut closes what a drain has left, and returns how many connections that were.
+func (p *Loop) Cut() int {
+	n := p.clients
+	p.loop.Each(func(fc *fiber.Conn) { fc.Abort() })
+	return n
+}
+
+// Flush hands the log's records over.
+func (p *Loop) Flush() {
+	if p.log != nil {
+		p.log.Flush()
+	}
+}

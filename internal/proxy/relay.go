@@ -1,0 +1,148 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"poise/internal/fault"
+	"poise/internal/h1"
+	"poise/internal/msg"
+)
+
+// relay sends the server's answer to the client and ends the exchange. It reports whether the client's connection goes on.
+func (e *serving) relay() bool {
+	s, c := e.s, e.c
+	keep := e.keepAlive()
+	if e.uploading() && (s.resp.Status >= 300 || (s.req.Expect100 && !e.continued)) {
+		// The client may or may not send the rest of a body that nobody wants (RFC 9110 section 10.1.1): what comes next has no single reading.
+		keep = false
+	}
+	untilClose, err := e.printAnswer(&keep)
+	var f *fault.Error
+	if err != nil {
+		f = &fault.Error{Side: fault.Internal, Op: fault.WriteAnswer, Err: err}
+	} else {
+		f = e.relayBody()
+	}
+	if e.uploading() {
+		keep = false
+	}
+	if f == nil && s.resp.KeepAlive && s.resp.Length != msg.UntilClose && !e.uploading() && e.u.Unread() == 0 {
+		e.keepServer = true
+	}
+	e.stopUpload()
+	e.endServer(f)
+	s.x.Done(e.now(), f)
+	e.report()
+	switch {
+	case f != nil && f.Side == fault.Client:
+		c.Abort()
+	case f != nil && untilClose:
+		c.Reset() // a FIN would look like the body's end
+	case f != nil || !keep:
+		_ = c.Close()
+	default:
+		return true
+	}
+	return false
+}
+
+// printAnswer prints the head for the client, and sets up how the body is framed. It tells whether the body ends with the connection.
+func (e *serving) printAnswer(keep *bool) (untilClose bool, err error) {
+	s, resp, minor := e.s, &e.s.resp, e.s.req.Minor
+	h := h1.ResponseHead{Status: resp.Status, Reason: resp.Reason, Length: resp.Length}
+	switch {
+	case resp.Length < 0 && minor > 0:
+		h.Length = msg.Chunked
+	case resp.Length < 0:
+		h.Length, untilClose, *keep = msg.UntilClose, true, false
+	case resp.Length == 0 && resp.HasLength:
+		h.Length = resp.ContentLength
+	case resp.Length == 0:
+		h.NoLength = true
+	}
+	h.Close, h.KeepAlive10 = !*keep, *keep && minor == 0
+	s.fields = s.x.ResponseFields(s.fields[:0], resp, h.Length == msg.Chunked)
+	h.Fields = s.fields
+	s.out, err = h1.AppendResponseHead(s.out[:0], &h)
+	s.src.reset(resp.Length, &s.chunks)
+	s.sink.reset(h.Length == msg.Chunked)
+	e.u.Discard(e.answerHead) // the head's slices are gone with it
+	return untilClose, err
+}
+
+// relayBody passes the body on, buffer by buffer, sent from where it was received. The head goes with the first piece.
+func (e *serving) relayBody() *fault.Error {
+	s, u := e.s, e.u
+	head, end := s.out, s.src.ended()
+	if s.src.length > int64(u.Unread())+headRoom {
+		u.Bulk(true)
+	}
+	for {
+		if len(u.Buffered()) == 0 && !end && head == nil {
+			var f *fault.Error
+			if end, f = e.awaitBody(); f != nil {
+				return f
+			}
+		}
+		used := 0
+		s.src.n, s.src.size = 0, 0
+		if !end {
+			var err error
+			if used, err = s.src.take(u.Buffered()); err != nil {
+				return &fault.Error{Side: fault.Server, Op: fault.ReadAnswerBody, Kind: fault.Malformed, Err: err}
+			}
+			end = s.src.ended()
+		}
+		e.serverIn += int64(used)
+		list, err := s.sink.frame(head, &s.src, end)
+		if err != nil {
+			return &fault.Error{Side: fault.Server, Op: fault.ReadAnswerBody, Kind: fault.Malformed, Err: err}
+		}
+		if f := e.sendClient(list...); f != nil {
+			return f
+		}
+		head = nil
+		if used > 0 {
+			u.Discard(used)
+		}
+		if end {
+			return nil
+		}
+	}
+}
+
+// awaitBody waits for more of the answer's body; end: it has ended with its connection.
+func (e *serving) awaitBody() (end bool, f *fault.Error) {
+	e.u.ReadBy(e.by(e.s.x.Route.Timeouts.BodyIdle))
+	err := e.u.Next()
+	switch {
+	case err == nil:
+		return false, nil
+	case errors.Is(err, io.EOF) && e.s.src.length == msg.UntilClose:
+		return true, nil
+	}
+	return false, e.serverFault(fault.ReadAnswerBody, err)
+}
+
+// endServer gives the server's connection back, or ends it.
+func (e *serving) endServer(f *fault.Error) {
+	if f != nil && f.Side == fault.Server {
+		e.reportAttempt(f)
+	} else {
+		e.reportAttempt(nil)
+	}
+	if !e.keepServer || e.u == nil {
+		e.closeServer()
+		return
+	}
+	e.c.Guard(nil)
+	idle := e.s.x.Route.Timeouts.ServerIdle
+	if n := e.s.resp.KeepAliveTimeout; n >= 0 {
+		idle = min(idle, time.Duration(n-1)*time.Second) // closed by us before the server does it
+	}
+	e.u.Bulk(false)
+	e.u.Keep(idle)
+	e.u = nil
+}

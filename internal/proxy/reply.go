@@ -1,0 +1,49 @@
+package proxy
+
+import (
+	"strconv"
+
+	"poise/internal/exchange"
+	"poise/internal/fault"
+	"poise/internal/h1"
+)
+
+// reply answers the client ourselves and ends the exchange. It reports whether the connection goes on.
+func (e *serving) reply(r *exchange.Reply) bool {
+	s, c := e.s, e.c
+	e.closeServer()
+	if r.Silent {
+		s.x.Done(e.now(), nil)
+		e.report()
+		c.Abort()
+		return false
+	}
+	// What is left of a body is not read: the next request could not be told from it.
+	keep := !r.Close && e.keepAlive() && e.body != bodyStream
+	s.line = strconv.AppendInt(s.line[:0], int64(r.Status), 10)
+	s.line = append(append(append(s.line, ' '), h1.StatusText(r.Status)...), ": "...)
+	s.line = append(append(s.line, r.Text...), '\n')
+	s.fields = s.x.ReplyFields(s.fields[:0], r)
+	var err error
+	s.out, err = h1.AppendResponseHead(s.out[:0], &h1.ResponseHead{
+		Status: r.Status, Fields: s.fields, Length: int64(len(s.line)), Close: !keep, KeepAlive10: keep && s.req.Minor == 0,
+	})
+	var f *fault.Error
+	if err != nil {
+		f = &fault.Error{Side: fault.Internal, Op: fault.WriteAnswer, Err: err}
+	} else if string(s.req.Method) == "HEAD" {
+		f = e.sendClient(s.out)
+	} else {
+		f = e.sendClient(s.out, s.line)
+	}
+	s.x.Done(e.now(), f)
+	e.report()
+	if f != nil {
+		c.Abort()
+		return false
+	}
+	if !keep {
+		_ = c.Close()
+	}
+	return keep
+}

@@ -1,0 +1,97 @@
+package proxy
+
+import (
+	"time"
+
+	"poise/internal/accesslog"
+	"poise/internal/clock"
+	"poise/internal/fault"
+	"poise/internal/stats"
+)
+
+// report writes the one record of an exchange, and counts it.
+func (e *serving) report() {
+	e.busy = false
+	p, x, t := e.c.p, &e.s.x, &e.s.x.Times
+	o := stats.Outcome{
+		Listener: e.c.l.Index, Route: -1, Pool: -1, Status: x.Status, Duration: t.End.Sub(t.FirstByte), In: e.bytesIn, Out: e.bytesOut,
+		Retries: max(0, x.Attempts-1), Rejected: x.Own, Cut: x.Cut, ClientAborted: x.Status == 499 || x.ClientLeft,
+	}
+	if x.Route != nil {
+		o.Route, o.Pool = x.Route.Index, x.Route.Pool.ID
+		if x.Unavailable {
+			p.stats.Unavailable(x.Route.Pool.ID)
+		}
+	}
+	p.stats.Exchange(&o)
+	if p.log == nil {
+		return
+	}
+	e.s.record = e.record()
+	p.log.Append(&e.s.record)
+	p.flush = true
+}
+
+func (e *serving) record() accesslog.Record {
+	x, req, t := &e.s.x, &e.s.req, &e.s.x.Times
+	e.s.line = append(append(e.s.line[:0], req.Path...), req.Query...)
+	r := accesslog.Record{
+		Time: t.FirstByte, RequestID: x.RequestID(), Client: x.ClientAddr(), Listener: e.c.l.Name, Protocol: "HTTP/1.1",
+		Method: req.Method, Host: req.Authority, Path: e.s.line, Status: x.Status, BytesIn: e.bytesIn, BytesOut: e.bytesOut, Attempts: x.Attempts,
+		TLS: -1, Idle: span(t.Since, t.FirstByte), Head: span(t.FirstByte, t.Head), Queue: span(t.Head, t.Chosen), Connect: span(t.Chosen, t.Connected),
+		Response: span(t.Connected, t.Response), Body: span(t.Response, t.End), Active: span(t.FirstByte, t.End),
+	}
+	if req.Minor == 0 {
+		r.Protocol = "HTTP/1.0"
+	}
+	if x.Cut {
+		r.Body = -1
+	}
+	if x.Route != nil {
+		r.Route, r.Pool = x.Route.Name, x.Route.Pool.Name
+	}
+	if s := x.Server(); s != nil {
+		r.Server = s.Name
+	}
+	r.End, r.Reason = x.End()
+	return r
+}
+
+// span is -1 when the phase never ended.
+func span(from, to clock.Instant) time.Duration {
+	if from == 0 || to == 0 {
+		return -1
+	}
+	return to.Sub(from)
+}
+
+// reportAttempt counts one attempt; f says how it failed.
+func (e *serving) reportAttempt(f *fault.Error) {
+	x := &e.s.x
+	server := x.Server()
+	if server == nil {
+		return
+	}
+	a := stats.Attempt{Server: server.ID, Duration: e.now().Sub(x.Times.Chosen), In: e.serverIn, Out: e.serverOut}
+	if x.Times.Response != 0 {
+		a.Status = e.s.resp.Status
+	}
+	e.c.p.stats.Attempt(&a)
+	if f != nil && f.Side == fault.Server {
+		e.c.p.stats.Failed(server.ID, f.Kind)
+	}
+}
+
+// abandon ends an exchange whose code has panicked.
+func (e *serving) abandon() {
+	if up := &e.s.upload; up.started {
+		up.stopped = true
+	}
+	e.closeServer()
+	x := &e.s.x
+	if x.Times.Response == 0 {
+		x.Failed(e.now(), &fault.Error{Side: fault.Internal, Op: fault.ReadAnswer}, false)
+	}
+	x.Done(e.now(), &fault.Error{Side: fault.Internal, Op: fault.WriteAnswer})
+	e.report()
+}

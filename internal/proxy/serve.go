@@ -1,0 +1,62 @@
+package proxy
+
+import (
+	"poise/internal/exchange"
+	"poise/internal/fault"
+)
+
+// serveOne is the life of one request. It reports whether the connection goes on.
+func (e *serving) serveOne() bool {
+	x := &e.s.x
+	f := e.readHead()
+	now := e.now()
+	e.busy = true
+	var step exchange.Step
+	if f != nil {
+		if f.Kind == fault.Closed && e.c.Unread() == 0 && len(e.s.in) == 0 {
+			e.busy = false
+			e.c.Close()
+			return false
+		}
+		step = x.Failed(now, f, false)
+	} else {
+		x.SetRequestID(e.c.p.newID())
+		step = x.Start(now, e.c.p.cfg.Table.Load())
+		e.begin()
+	}
+	for {
+		switch step.Kind {
+		case exchange.Forward:
+			reused, f := e.attempt()
+			if f != nil {
+				e.endAttempt(f)
+				step = x.Failed(e.now(), f, reused)
+				continue
+			}
+			step = x.Responded(e.now(), &e.s.resp)
+		case exchange.Relay:
+			return e.relay()
+		case exchange.Answer:
+			return e.reply(&step.Reply)
+		}
+	}
+}
+
+// begin sets what counts for the whole exchange once its route is known.
+func (e *serving) begin() {
+	x := &e.s.x
+	e.until, e.bytesOut, e.interims, e.interimBytes, e.continued = 0, 0, 0, 0, false
+	if x.Route == nil {
+		return
+	}
+	e.c.p.stats.Start(x.Route.Index)
+	if d := x.Route.Timeouts.Request; d > 0 {
+		e.until = e.now().Add(d)
+	}
+	e.prepareBody()
+}
+
+// keepAlive tells whether the client's connection may go on after this exchange, as far as is known now.
+func (e *serving) keepAlive() bool {
+	return e.s.req.KeepAlive && !e.c.p.draining
+}

@@ -1,0 +1,165 @@
+package proxy
+
+import (
+	"errors"
+
+	"poise/internal/fault"
+	"poise/internal/h1"
+	"poise/internal/msg"
+	"poise/internal/upstream"
+)
+
+// bodyState is where a request's body is.
+type bodyState uint8
+
+const (
+	bodyNone   bodyState = iota
+	bodyWhole            // it came with the head and lies beside it: it can be sent again
+	bodyStream           // a second fiber passes it on while the first waits for the answer
+)
+
+// maxWhole is how large a body may be to be kept beside the head.
+const maxWhole = 16 << 10
+
+// prepareBody takes a small body that is here already.
+func (e *serving) prepareBody() {
+	s, n := e.s, e.s.req.Length
+	e.s.upload.body = nil
+	switch {
+	case n == 0:
+		e.body = bodyNone
+	case n > 0 && n <= maxWhole && n <= int64(len(e.c.Buffered())):
+		e.body = bodyWhole
+		from := len(s.in)
+		s.in = append(s.in, e.c.Buffered()[:n]...)
+		s.upload.body = s.in[from:]
+		e.c.Discard(int(n))
+		e.bytesIn += n
+	default:
+		e.body = bodyStream
+	}
+}
+
+// upload passes a request's body on, in a fiber of its own, since the server may answer before it has all.
+type upload struct {
+	e       *serving
+	u       *upstream.Conn
+	run     func() // u.pass, kept so that an upload allocates nothing
+	body    []byte // of bodyWhole
+	chunks  h1.Chunked
+	src     source
+	sink    sink
+	pace    pace
+	started bool
+	done    bool // the server has all of it
+	stopped bool // nobody wants it any more
+	fault   *fault.Error
+}
+
+func (e *serving) startUpload() {
+	up := &e.s.upload
+	up.e, up.u, up.started, up.done, up.stopped, up.fault = e, e.u, true, false, false, nil
+	up.src.reset(e.s.req.Length, &up.chunks)
+	up.sink.reset(e.s.req.Length == msg.Chunked)
+	t := &e.s.x.Route.Timeouts
+	up.pace = newPace(e.now(), t.BodyIdle, t.BodyRate)
+	if up.run == nil {
+		up.run = up.pass
+	}
+	e.s.task.Start(e.c.p.loop, up.run)
+}
+
+// uploading tells whether the body is still under way.
+func (e *serving) uploading() bool {
+	return e.body == bodyStream && e.s.upload.started && !e.s.upload.done
+}
+
+// stopUpload ends the upload's fiber and waits for it: what it sends from is ours to give back only then.
+func (e *serving) stopUpload() {
+	up := &e.s.upload
+	if !up.started {
+		return
+	}
+	if e.s.task.Busy() {
+		up.stopped = true
+		e.closeServer()
+		e.c.ReadBy(e.now()) // wakes it if it waits for the client
+		e.s.task.Wait()
+	}
+	up.started = false
+	e.c.ReadBy(0)
+	e.c.Bulk(false)
+}
+
+func (up *upload) pass() {
+	finished := false
+	defer func() {
+		if !finished { // it panics: the exchange must not wait for ever
+			up.fault = &fault.Error{Side: fault.Internal, Op: fault.ReadBody}
+			up.u.Interrupt(up.fault)
+		}
+	}()
+	f := up.relay()
+	finished = true
+	switch {
+	case up.stopped:
+	case f == nil:
+		up.done = true
+		up.u.ReadBy(up.e.by(up.e.s.x.Route.Timeouts.Response)) // the server's time begins
+	case f.Side == fault.Server && f.Kind != fault.Timeout:
+		// The server reads no more. It may have answered before: the answer, or the connection's end, tells.
+		up.fault = f
+	default:
+		up.fault = f
+		up.u.Interrupt(f)
+	}
+}
+
+func (up *upload) relay() *fault.Error {
+	c, e := up.c(), up.e
+	for !up.src.ended() {
+		if len(c.Buffered()) == 0 {
+			if up.src.length > headRoom {
+				c.Bulk(true)
+			}
+			c.ReadBy(e.by(up.pace.next(e.now())))
+			if err := c.Next(); err != nil {
+				return &fault.Error{Side: fault.Client, Op: fault.ReadBody, Kind: upstream.KindOf(err), Err: err}
+			}
+		}
+		e.s.x.BodyTouched()
+		used, err := up.src.take(c.Buffered())
+		if err != nil {
+			return clientMalformed(err)
+		}
+		up.pace.add(e.now(), used)
+		e.bytesIn += int64(used)
+		if err := up.send(); err != nil {
+			return &fault.Error{Side: fault.Server, Op: fault.WriteBody, Kind: upstream.KindOf(err), Err: err}
+		}
+		c.Discard(used)
+	}
+	c.Bulk(false)
+	return nil
+}
+
+func (up *upload) c() *conn { return up.e.c }
+
+func (up *upload) send() error {
+	list, err := up.sink.frame(nil, &up.src, up.src.ended())
+	if err != nil {
+		return err
+	}
+	up.e.serverOut += int64(up.src.size)
+	up.u.WriteBy(up.e.by(up.e.s.x.Route.Timeouts.Write))
+	return up.u.Send(list...)
+}
+
+func clientMalformed(err error) *fault.Error {
+	f := &fault.Error{Side: fault.Client, Op: fault.ReadBody, Kind: fault.Malformed, Status: 400, Err: err}
+	var he *h1.Error
+	if errors.As(err, &he) {
+		f.Status = he.Status
+	}
+	return f
+}

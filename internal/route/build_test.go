@@ -1,0 +1,114 @@
+package route
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestBuildErrors(t *testing.T) {
+	tests := []struct {
+		match Match
+		want  string
+	}{
+		{Match{Host: "a.*.com"}, "stands only for the first labels"},
+		{Match{Host: "*a.com"}, "stands only for the first labels"},
+		{Match{Host: "*"}, "stands only for the first labels"},
+		{Match{Host: "*.*.com"}, "stands only for the first labels"},
+		{Match{Host: "*."}, "stands only for the first labels"},
+		{Match{Host: "a.com:80"}, "port"},
+		{Match{Host: "::1"}, "without brackets"},
+		{Match{Host: "bücher.example"}, "xn--"},
+		{Match{Host: "a..com"}, "is not a host name"},
+		{Match{Host: ".a.com"}, "is not a host name"},
+		{Match{Host: "."}, "is not a host name"},
+		{Match{Host: "a.com/x"}, "is not a host name"},
+		{Match{Host: "a b"}, "is not a host name"},
+		{Match{Path: "v1"}, "begin with /"},
+		{Match{Path: "*"}, "begin with /"},
+		{Match{Path: "/v*"}, "only at the end"},
+		{Match{Path: "/*/x"}, "only at the end"},
+		{Match{Methods: []string{""}}, "method is empty"},
+		{Match{Headers: []NameValue{{"", "x"}}}, "header has no name"},
+		{Match{Query: []NameValue{{"", "x"}}}, "parameter has no name"},
+	}
+	for _, tt := range tests {
+		_, _, err := Build([]Listener{{Name: "web", Routes: []Spec{{Route{Name: "r", Pool: app}, tt.match}}}})
+		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "listener web: route r: ") {
+			t.Errorf("Build(%+v) = %v, want an error with %q", tt.match, err, tt.want)
+		}
+	}
+}
+
+func TestBuildReportsAllErrors(t *testing.T) {
+	l := listener("v1:x", "a.com:80x/", "/ok")
+	l.Routes[0].Route.Pool = nil
+	l.Routes[1].Match = Match{Path: "x"}
+	table, _, err := Build([]Listener{l})
+	if table != nil || err == nil || len(strings.Split(err.Error(), "\n")) != 2 || !strings.Contains(err.Error(), "no pool") {
+		t.Errorf("Build = %v, %v, want two errors", table, err)
+	}
+}
+
+func TestBuildCopies(t *testing.T) {
+	l := listener("GET")
+	table := build(t, l)
+	l.Routes[0].Match.Methods[0], l.Routes[0].Route.Name = "POST", "changed"
+	if got := nameOf(table.Match(0, request("GET a/"))); got != "GET" {
+		t.Errorf("Match after the spec was changed = %s, want GET", got)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	tests := []struct {
+		name   string
+		routes []string
+		want   []string // route < by, or route: part of the reason
+	}{
+		{"none", []string{"a.com /v1/*", "a.com", "/v1/*", ""}, nil},
+		{"the same twice", []string{"a.com /v1", "a.com /v1"}, []string{"a.com /v1 < a.com /v1"}},
+		{"hosts alike", []string{"A.com.", "a.com"}, []string{"a.com < A.com."}},
+		{"two that match everything", []string{"", "/*", ""}, []string{" < "}},
+		{"same methods", []string{"/v1 GET,PUT", "/v1 GET"}, []string{"/v1 GET < /v1 GET,PUT"}},
+		{"a method is left", []string{"/v1 GET", "/v1 GET,PUT"}, nil},
+		{"two take all methods", []string{"/v1 GET", "/v1 PUT", "/v1 GET,PUT"}, []string{"/v1 GET,PUT < /v1 GET"}},
+		{"no methods comes after", []string{"/v1", "/v1 GET"}, nil},
+		{"more headers come first", []string{"/v1", "/v1 x:1"}, nil},
+		{"same headers in another order", []string{"x:1 y:2", "y:2 x:1"}, []string{"y:2 x:1 < x:1 y:2"}},
+		{"other header values", []string{"x:1", "x:2"}, nil},
+		{"as many headers, parameters more", []string{"x:1 ?a=1", "x:1"}, nil},
+		{"same parameters", []string{"?a=1", "?a=1"}, []string{"?a=1 < ?a=1"}},
+		{"dot segment", []string{"/a/../b"}, []string{"/a/../b: segment"}},
+		{"fragment", []string{"/a#b"}, []string{"/a#b: percent-encode"}},
+		{"beyond ASCII", []string{"/käse"}, []string{"/käse: 'ä'"}},
+		{"escape of a letter", []string{"/%61/*"}, []string{"/%61/*: write it as a"}},
+		{"escape in small letters", []string{"/%c3%a4"}, []string{"/%c3%a4: write it as %C3"}},
+		{"escapes as they come", []string{"/%C3%A4", "/a%2fb", "/a%2Fb", "/%5c"}, nil},
+		{"bad escape", []string{"/%zz", "/100%"}, []string{"/%zz: hex", "/100%: hex"}},
+		{"NUL", []string{"/%00"}, []string{"/%00: %00"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, warnings, err := Build([]Listener{listener(tt.routes...)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for i, w := range warnings {
+				line := w.Route.Name + ": " + w.Reason
+				if w.By != nil {
+					line = w.Route.Name + " < " + w.By.Name
+				} else if i < len(tt.want) {
+					if name, part, ok := strings.Cut(tt.want[i], ": "); ok && name == w.Route.Name && strings.Contains(w.Reason, part) {
+						line = tt.want[i]
+					}
+				}
+				got = append(got, line)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,67 @@
+// Package route finds what happens to a request: a Table holds every listener's routes, and Match names the one that applies.
+//
+// It never chooses a server and changes no request; what it compares is the head as the codec made it, normalised once. A
+// table is immutable, and replaced as a whole when the configuration changes. Start reading at Table.Match, then rule.
+package route
+
+import (
+	"time"
+
+	"poise/internal/affinity"
+	"poise/internal/pool"
+)
+
+// Route is what happens to the requests that it matches. It never changes once a table was built from it.
+type Route struct {
+	Name     string
+	Index    int              // its place among all routes of the table, from 0; Build sets it
+	Pool     *pool.Pool       // where its requests go
+	Affinity *affinity.Cookie // nil: none
+	Timeouts Timeouts
+}
+
+// Timeouts bound the phases of an exchange. 0 means no bound. The defaults are those of the configuration; none is applied
+// here.
+type Timeouts struct {
+	Connect    time.Duration // a connection to a server, name resolution not among it
+	Head       time.Duration // a client's request head in all, from its first byte
+	BodyIdle   time.Duration // between two pieces of a body, in either direction
+	Write      time.Duration // a write that makes no progress
+	Response   time.Duration // from the request's end to the response's head
+	Request    time.Duration // the whole exchange
+	Idle       time.Duration // a client's connection between two requests
+	ServerIdle time.Duration // an unused connection to a server
+	BodyRate   int           // bytes a second that a body must come with at least, over any 30 s
+}
+
+// Match says which requests a route is for. All that is set must apply; the zero Match applies to all requests.
+type Match struct {
+	// Host is a name, or "*.example.com" for any number of labels before ".example.com" but not the bare name. Case and a
+	// trailing dot do not matter.
+	Host string
+	// Path is a path, or "/v1/*" for "/v1" and everything below it by whole segments. It is compared with the normalised path.
+	Path    string
+	Methods []string // any of these; case matters
+	// Headers are fields that must be there with this value: names in any case, values to the byte. Of several fields with a
+	// name one must have it.
+	Headers []NameValue
+	// Query are parameters that must be there with this value, to the byte after percent-decoding. Parameters are separated by
+	// "&" only and "+" is no space; those behind the first 256 are not looked at.
+	Query []NameValue
+}
+
+// NameValue is a header field or query parameter.
+type NameValue struct{ Name, Value string }
+
+// Spec is a route with its match.
+type Spec struct {
+	Route Route
+	Match Match
+}
+
+// Listener is a listener's routes in the order of the configuration. What it does with all other requests is a last route
+// with the zero Match.
+type Listener struct {
+	Name   string
+	Routes []Spec
+}

@@ -1,0 +1,204 @@
+package stats
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// collector makes constant metrics out of snapshots, anew for every scrape.
+type collector struct{ source Source }
+
+// Describe implements prometheus.Collector. It describes nothing, which is allowed: what it would make the registry check
+// is whether another collector has the same names.
+func (c *collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	loops, names := c.source.Snapshots(), c.source.Names()
+	var sum Snapshot
+	for i := range loops {
+		sum.Add(&loops[i])
+	}
+	w := writer{out}
+	for _, n := range names.Listeners {
+		w.listener(slot(&sum.Listeners, n.ID), n.Name)
+	}
+	for _, n := range names.Routes {
+		w.route(slot(&sum.Routes, n.ID), n.Listener, n.Route)
+	}
+	for _, n := range names.Pools {
+		w.pool(slot(&sum.Pools, n.ID), n.Name, names.Servers)
+	}
+	for _, n := range names.Servers {
+		w.server(slot(&sum.Servers, n.ID), &n)
+	}
+	for i := range loops {
+		w.loop(&loops[i], strconv.Itoa(i))
+	}
+	if c.source.LogDropped != nil {
+		w.counter(accessLogDropped, c.source.LogDropped())
+	}
+}
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("poise_"+name, help, labels, nil)
+}
+
+var (
+	listenerRequests     = describe("listener_requests_total", "Exchanges that ended, by the class of the status that the client got.", "listener", "code")
+	listenerRejected     = describe("listener_rejected_requests_total", "Exchanges that Poise answered itself, by status.", "listener", "status")
+	listenerReceived     = describe("listener_received_bytes_total", "Bytes received from clients.", "listener")
+	listenerSent         = describe("listener_sent_bytes_total", "Bytes sent to clients.", "listener")
+	listenerOpened       = describe("listener_connections_opened_total", "Connections accepted from clients.", "listener")
+	listenerRefused      = describe("listener_connections_refused_total", "Connections closed at once because a limit was reached.", "listener")
+	listenerConnections  = describe("listener_connections", "Connections with clients that are open.", "listener")
+	listenerClientAborts = describe("listener_client_aborts_total", "Exchanges that the client left before they ended.", "listener")
+
+	routeRequests  = describe("route_requests_total", "Exchanges that ended, by the class of the status that the client got.", "listener", "route", "code")
+	routeDurations = describe("route_duration_seconds", "Time from a request's first byte to the response's last.", "listener", "route")
+	routeReceived  = describe("route_received_bytes_total", "Bytes received from clients.", "listener", "route")
+	routeSent      = describe("route_sent_bytes_total", "Bytes sent to clients.", "listener", "route")
+	routeInFlight  = describe("route_in_flight_requests", "Exchanges that have begun and not ended.", "listener", "route")
+	routeCut       = describe("route_aborted_after_head_total", "Responses that broke off after their head was sent.", "listener", "route")
+
+	poolRequests    = describe("pool_requests_total", "Exchanges that ended, by the class of the status that the client got.", "pool", "code")
+	poolRetries     = describe("pool_retries_total", "Attempts after an exchange's first.", "pool")
+	poolUnavailable = describe("pool_unavailable_total", "Exchanges for which no server was usable.", "pool")
+	poolInFlight    = describe("pool_in_flight_requests", "Requests that are at the pool's servers.", "pool")
+	poolServers     = describe("pool_servers", "Servers of the pool, by state.", "pool", "state")
+
+	serverUp          = describe("server_up", "1 where the server gets requests, as far as its health goes, else 0.", "pool", "server")
+	serverInFlight    = describe("server_in_flight_requests", "Requests that are at the server.", "pool", "server")
+	serverRequests    = describe("server_requests_total", "Attempts that were answered, by the class of the status.", "pool", "server", "code")
+	serverDurations   = describe("server_duration_seconds", "Time that an attempt took, with those that failed.", "pool", "server")
+	serverReceived    = describe("server_received_bytes_total", "Bytes received from the server.", "pool", "server")
+	serverSent        = describe("server_sent_bytes_total", "Bytes sent to the server.", "pool", "server")
+	serverFailures    = describe("server_failures_total", "Attempts that failed, by how.", "pool", "server", "kind")
+	serverOpened      = describe("server_connections_opened_total", "Connections made to the server.", "pool", "server")
+	serverReused      = describe("server_connection_reuses_total", "Attempts on a connection that was there already.", "pool", "server")
+	serverConnections = describe("server_connections", "Connections with the server that are open, idle ones too.", "pool", "server")
+	serverProbes      = describe("server_probes_total", "Active health checks, by result.", "pool", "server", "result")
+
+	loopPanics       = describe("loop_panics_total", "Panics, each of which ended one exchange.", "loop")
+	loopAcceptPauses = describe("loop_accept_pauses_total", "Times at which the loop stopped taking connections, for want of descriptors or memory.", "loop")
+	loopLongTurns    = describe("loop_long_turns_total", "Turns in which one piece of work kept the loop's other connections waiting.", "loop")
+
+	accessLogDropped = describe("access_log_dropped_total", "Records that were not written, because the sink did not take them.")
+)
+
+// states are the states that pool_servers always has a series for.
+var states = []string{"checking", "up", "down"}
+
+// writer sends metrics to a scrape.
+type writer struct{ out chan<- prometheus.Metric }
+
+func (w writer) listener(l *Listener, name string) {
+	w.codes(listenerRequests, &l.Codes, name)
+	for i, n := range l.Rejected {
+		if i < len(rejections) {
+			w.counter(listenerRejected, n, name, strconv.Itoa(rejections[i]))
+		} else {
+			w.counter(listenerRejected, n, name, "other")
+		}
+	}
+	w.counter(listenerReceived, l.In, name)
+	w.counter(listenerSent, l.Out, name)
+	w.counter(listenerOpened, l.Opened, name)
+	w.counter(listenerRefused, l.Refused, name)
+	w.gauge(listenerConnections, float64(l.Connections), name)
+	w.counter(listenerClientAborts, l.ClientAborts, name)
+}
+
+func (w writer) route(r *Route, listener, name string) {
+	w.codes(routeRequests, &r.Codes, listener, name)
+	w.histogram(routeDurations, &r.Durations, listener, name)
+	w.counter(routeReceived, r.In, listener, name)
+	w.counter(routeSent, r.Out, listener, name)
+	w.gauge(routeInFlight, float64(r.InFlight), listener, name)
+	w.counter(routeCut, r.Cut, listener, name)
+}
+
+func (w writer) pool(p *Pool, name string, servers []ServerNow) {
+	inFlight, count := 0, make([]int, len(states))
+	for i := range servers {
+		if servers[i].Pool != name {
+			continue
+		}
+		inFlight += servers[i].InFlight
+		if j := slices.Index(states, servers[i].State); j >= 0 {
+			count[j]++
+		}
+	}
+	w.codes(poolRequests, &p.Codes, name)
+	w.counter(poolRetries, p.Retries, name)
+	w.counter(poolUnavailable, p.Unavailable, name)
+	w.gauge(poolInFlight, float64(inFlight), name)
+	for i, state := range states {
+		w.gauge(poolServers, float64(count[i]), name, state)
+	}
+}
+
+func (w writer) server(s *Server, n *ServerNow) {
+	up := 0.0
+	if n.State == "up" {
+		up = 1
+	}
+	w.gauge(serverUp, up, n.Pool, n.Server)
+	w.gauge(serverInFlight, float64(n.InFlight), n.Pool, n.Server)
+	w.codes(serverRequests, &s.Codes, n.Pool, n.Server)
+	w.histogram(serverDurations, &s.Durations, n.Pool, n.Server)
+	w.counter(serverReceived, s.In, n.Pool, n.Server)
+	w.counter(serverSent, s.Out, n.Pool, n.Server)
+	for i, count := range s.Failures {
+		w.counter(serverFailures, count, n.Pool, n.Server, kindNames[i])
+	}
+	w.counter(serverOpened, s.Opened, n.Pool, n.Server)
+	w.counter(serverReused, s.Reused, n.Pool, n.Server)
+	w.gauge(serverConnections, float64(s.Connections), n.Pool, n.Server)
+	w.counter(serverProbes, n.ProbesPassed, n.Pool, n.Server, "passed")
+	w.counter(serverProbes, n.ProbesFailed, n.Pool, n.Server, "failed")
+}
+
+func (w writer) loop(s *Snapshot, name string) {
+	w.counter(loopPanics, s.Panics, name)
+	w.counter(loopAcceptPauses, s.AcceptPauses, name)
+	w.counter(loopLongTurns, s.LongTurns, name)
+}
+
+func (w writer) counter(d *prometheus.Desc, n uint64, labels ...string) {
+	m, err := prometheus.NewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	w.send(d, m, err)
+}
+
+func (w writer) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	m, err := prometheus.NewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	w.send(d, m, err)
+}
+
+// codes sends one counter for each class; the class is the last label.
+func (w writer) codes(d *prometheus.Desc, c *Codes, labels ...string) {
+	for i, n := range c {
+		w.counter(d, n, append(slices.Clip(labels), codeNames[i])...)
+	}
+}
+
+func (w writer) histogram(d *prometheus.Desc, h *Histogram, labels ...string) {
+	buckets, count := make(map[float64]uint64, len(bounds)), uint64(0)
+	for i, bound := range bounds {
+		count += h.Buckets[i]
+		buckets[bound.Seconds()] = count
+	}
+	count += h.Buckets[len(bounds)]
+	m, err := prometheus.NewConstHistogram(d, count, h.Sum.Seconds(), buckets, labels...)
+	w.send(d, m, err)
+}
+
+// send sends m. The error is that of a name that is not UTF-8: the scrape reports it, and goes on with the others.
+func (w writer) send(d *prometheus.Desc, m prometheus.Metric, err error) {
+	if err != nil {
+		m = prometheus.NewInvalidMetric(d, err)
+	}
+	w.out <- m
+}

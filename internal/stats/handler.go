@@ -1,0 +1,74 @@
+package stats
+
+import (
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Source is where a scrape gets its figures. The functions are called once for each, from any goroutine.
+type Source struct {
+	// Snapshots asks every loop for its copy, and returns them in the order of the loops; it bounds how long it waits.
+	Snapshots func() []Snapshot
+	// Names tells what the numbers in the snapshots stand for now. What it does not name is not shown.
+	Names func() Names
+	// LogDropped is the number of records that the access log dropped; nil where there is no log.
+	LogDropped func() uint64
+	// Version and Revision are those of the program.
+	Version, Revision string
+}
+
+// Names give labels to numbers. Each name is unique in its scope: routes of a listener, servers of a pool.
+type Names struct {
+	Listeners []Name
+	Routes    []RouteName
+	Pools     []Name
+	Servers   []ServerNow
+}
+
+// Name is a listener's or a pool's.
+type Name struct {
+	ID   int
+	Name string
+}
+
+// RouteName is a route's.
+type RouteName struct {
+	ID              int
+	Listener, Route string
+}
+
+// ServerNow is a server's name, with what is known of it outside of the loops.
+type ServerNow struct {
+	ID                         int
+	Pool, Server               string
+	State                      string // as health.State prints it: "checking", "up", "down"
+	InFlight                   int
+	ProbesPassed, ProbesFailed uint64
+}
+
+// scrapeTimeout is Prometheus' own default for one scrape.
+const scrapeTimeout = 10 * time.Second
+
+// Handler serves the figures of s, and those of the Go runtime and the process, in Prometheus' text formats. It has a registry of
+// its own. Histograms are classic ones only: the loops count by fixed bounds, from which a native histogram cannot be made.
+func Handler(s Source) http.Handler {
+	r := prometheus.NewRegistry()
+	r.MustRegister(
+		&collector{s},
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "poise_build_info", Help: "Always 1; the labels tell the build that runs.",
+			ConstLabels: prometheus.Labels{"version": s.Version, "revision": s.Revision, "goversion": runtime.Version()},
+		}, func() float64 { return 1 }),
+	)
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.ContinueOnError, // a part of the figures is better than none
+		Timeout:       scrapeTimeout,
+	})
+}

@@ -1,0 +1,183 @@
+package stats
+
+import (
+	"time"
+
+	"poise/internal/fault"
+)
+
+// Codes counts responses: 1xx to 5xx, and at 0 whatever else.
+type Codes [6]uint64
+
+var codeNames = [len(Codes{})]string{"other", "1xx", "2xx", "3xx", "4xx", "5xx"}
+
+func classOf(status int) int {
+	if class := status / 100; uint(class) < uint(len(codeNames)) {
+		return class
+	}
+	return 0
+}
+
+// rejections are the statuses with which Poise itself answers; others are counted together, at the end.
+var rejections = [...]int{400, 404, 408, 413, 414, 417, 421, 429, 431, 499, 500, 501, 502, 503, 504, 505}
+
+func rejectionOf(status int) int {
+	for i, s := range rejections {
+		if s == status {
+			return i
+		}
+	}
+	return len(rejections)
+}
+
+// kinds is the number of fault kinds.
+const kinds = int(fault.Cancelled) + 1
+
+var kindNames = [kinds]string{
+	fault.Other: "other", fault.Refused: "refused", fault.Closed: "closed", fault.Reset: "reset",
+	fault.Timeout: "timeout", fault.Malformed: "malformed", fault.Limit: "limit", fault.Cancelled: "cancelled",
+}
+
+// bounds are the upper bounds of a histogram's buckets: those that OpenTelemetry's semantic conventions advise for
+// http.server.request.duration. What is longer is counted in one bucket more.
+var bounds = [...]time.Duration{
+	5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond, 75 * time.Millisecond,
+	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, 750 * time.Millisecond, time.Second,
+	2500 * time.Millisecond, 5 * time.Second, 7500 * time.Millisecond, 10 * time.Second,
+}
+
+// Histogram counts durations by buckets, each by itself: a bucket does not hold the shorter ones' counts.
+type Histogram struct {
+	Buckets [len(bounds) + 1]uint64
+	Sum     time.Duration
+}
+
+// observe counts d. Most exchanges are short, so the search goes from the short end.
+func (h *Histogram) observe(d time.Duration) {
+	i := 0
+	for i < len(bounds) && d > bounds[i] {
+		i++
+	}
+	h.Buckets[i]++
+	h.Sum += d
+}
+
+func (h *Histogram) add(o *Histogram) {
+	addAll(h.Buckets[:], o.Buckets[:])
+	h.Sum += o.Sum
+}
+
+// Listener counts what came through one listener.
+type Listener struct {
+	Codes        Codes // exchanges
+	In, Out      uint64
+	Opened       uint64                      // connections accepted
+	Refused      uint64                      // connections closed at once because of a limit
+	Connections  int64                       // open now
+	Rejected     [len(rejections) + 1]uint64 // exchanges that Poise answered itself, as rejections lists them
+	ClientAborts uint64
+}
+
+// Route counts what one route took.
+type Route struct {
+	Codes     Codes
+	Durations Histogram
+	In, Out   uint64
+	InFlight  int64
+	Cut       uint64 // responses that broke off after their head
+}
+
+// Pool counts what was sent to one pool; it outlives the pool's servers.
+type Pool struct {
+	Codes       Codes // exchanges, by what the client got
+	Retries     uint64
+	Unavailable uint64 // exchanges for which there was no server
+}
+
+// Server counts one server's attempts.
+type Server struct {
+	Codes       Codes
+	Durations   Histogram // of all attempts, those without a response too
+	In, Out     uint64
+	Failures    [kinds]uint64 // by fault.Kind
+	Opened      uint64        // connections made
+	Reused      uint64        // attempts on a connection that was there already
+	Connections int64         // open now
+}
+
+// Snapshot is a copy of one loop's counters, or a sum of such copies. A slice's index is the number that the listener,
+// route, pool or server was given.
+type Snapshot struct {
+	Listeners []Listener
+	Routes    []Route
+	Pools     []Pool
+	Servers   []Server
+
+	Panics       uint64
+	AcceptPauses uint64
+	LongTurns    uint64
+}
+
+// Add adds o's counters to s.
+func (s *Snapshot) Add(o *Snapshot) {
+	for i := range o.Listeners {
+		slot(&s.Listeners, i).add(&o.Listeners[i])
+	}
+	for i := range o.Routes {
+		slot(&s.Routes, i).add(&o.Routes[i])
+	}
+	for i := range o.Pools {
+		slot(&s.Pools, i).add(&o.Pools[i])
+	}
+	for i := range o.Servers {
+		slot(&s.Servers, i).add(&o.Servers[i])
+	}
+	s.Panics += o.Panics
+	s.AcceptPauses += o.AcceptPauses
+	s.LongTurns += o.LongTurns
+}
+
+func (c *Codes) add(o *Codes) { addAll(c[:], o[:]) }
+
+func (l *Listener) add(o *Listener) {
+	l.Codes.add(&o.Codes)
+	l.In += o.In
+	l.Out += o.Out
+	l.Opened += o.Opened
+	l.Refused += o.Refused
+	l.Connections += o.Connections
+	addAll(l.Rejected[:], o.Rejected[:])
+	l.ClientAborts += o.ClientAborts
+}
+
+func (r *Route) add(o *Route) {
+	r.Codes.add(&o.Codes)
+	r.Durations.add(&o.Durations)
+	r.In += o.In
+	r.Out += o.Out
+	r.InFlight += o.InFlight
+	r.Cut += o.Cut
+}
+
+func (p *Pool) add(o *Pool) {
+	p.Codes.add(&o.Codes)
+	p.Retries += o.Retries
+	p.Unavailable += o.Unavailable
+}
+
+func (s *Server) add(o *Server) {
+	s.Codes.add(&o.Codes)
+	s.Durations.add(&o.Durations)
+	s.In += o.In
+	s.Out += o.Out
+	addAll(s.Failures[:], o.Failures[:])
+	s.Opened += o.Opened
+	s.Reused += o.Reused
+	s.Connections += o.Connections
+}
+
+func addAll(to, from []uint64) {
+	for i, n := range from {
+		to[i] += n
+	}
+}

@@ -1,0 +1,214 @@
+// Package upstream holds connections to servers: it dials them, keeps them between requests, and hands them out again.
+//
+// Each loop has its own, and none moves to another loop. The package never sends or reads a request: proxy does, on the Conn
+// that Get returns. Start reading at Get.
+package upstream
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"poise/internal/clock"
+	"poise/internal/fault"
+	"poise/internal/fiber"
+	"poise/internal/pool"
+	"poise/internal/stats"
+	"poise/internal/sys"
+)
+
+// Loop is one loop's connections to servers. All its methods are called on the loop.
+type Loop struct {
+	loop    *fiber.Loop
+	stats   *stats.Loop
+	keep    int // idle connections per server
+	servers []*server
+}
+
+// server is what a loop keeps for a server, at the place of its ID. Its idle connections form a list, the one used last in front.
+type server struct {
+	addr  sys.Addr
+	err   error // the address cannot be dialled
+	first *Conn
+	idle  int
+	open  int
+}
+
+// New returns a loop's connections. keep bounds the idle ones per server on this loop.
+func New(l *fiber.Loop, s *stats.Loop, keep int) *Loop {
+	return &Loop{loop: l, stats: s, keep: keep}
+}
+
+// Conn is a connection to a server, lent to one exchange at a time.
+type Conn struct {
+	*fiber.Conn
+	// Reused tells whether it has served an exchange before the present one.
+	Reused bool
+
+	owner      *Loop
+	server     *server
+	id         int
+	since      clock.Instant // idle since
+	prev, next *Conn
+	closed     bool
+}
+
+// Want says what connection an exchange needs.
+type Want struct {
+	Server *pool.Server
+	Fresh  bool          // none that was idle
+	MaxAge time.Duration // none that was idle for longer; 0: any
+	By     clock.Instant // when connecting must be done; 0: no bound
+	Client *fiber.Conn   // its reset ends the attempt
+}
+
+// Get returns an idle connection, or dials. The fault is Safe: nothing of the request was sent.
+func (l *Loop) Get(w *Want) (*Conn, *fault.Error) {
+	s := l.serverOf(w.Server)
+	if s.err != nil {
+		return nil, &fault.Error{Side: fault.Server, Op: fault.Connect, Safe: true, Err: s.err}
+	}
+	if !w.Fresh {
+		if c := l.idleConn(s, w.MaxAge); c != nil {
+			l.stats.ServerReused(c.id)
+			return c, nil
+		}
+	}
+	fc, err := l.loop.Dial(s.addr, w.By, w.Client)
+	if err != nil {
+		return nil, connectFault(err, w.Client)
+	}
+	s.open++
+	l.stats.ServerOpened(w.Server.ID)
+	return &Conn{Conn: fc, owner: l, server: s, id: w.Server.ID}, nil
+}
+
+// idleConn takes the idle connection that was used last.
+func (l *Loop) idleConn(s *server, maxAge time.Duration) *Conn {
+	c := s.first
+	if c == nil || (maxAge > 0 && l.loop.Now().Sub(c.since) >= maxAge) {
+		return nil // the others are idle for longer still
+	}
+	c.unlink()
+	if !c.Take() {
+		// Bytes or an end have come in this very turn: its handler closes it.
+		return nil
+	}
+	c.Reused = true
+	return c
+}
+
+func (l *Loop) serverOf(ps *pool.Server) *server {
+	for len(l.servers) <= ps.ID {
+		l.servers = append(l.servers, nil)
+	}
+	if l.servers[ps.ID] == nil {
+		s := &server{}
+		s.addr, s.err = sys.ParseAddr(ps.Address)
+		l.servers[ps.ID] = s
+	}
+	return l.servers[ps.ID]
+}
+
+// Keep gives the connection back for other exchanges, for at most idle. Nothing may be unread on it.
+func (c *Conn) Keep(idle time.Duration) {
+	if c.server.idle >= c.owner.keep || idle <= 0 || c.Unread() > 0 || c.Broken() != nil {
+		c.Close()
+		return
+	}
+	now := c.owner.loop.Now()
+	c.since = now
+	c.prev, c.next = nil, c.server.first
+	if c.next != nil {
+		c.next.prev = c
+	}
+	c.server.first = c
+	c.server.idle++
+	c.Conn.Idle(c, now.Add(idle))
+}
+
+// unlink takes c out of the list of idle connections.
+func (c *Conn) unlink() {
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else if c.server.first == c {
+		c.server.first = c.next
+	} else {
+		return // not in the list
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.prev, c.next = nil, nil
+	c.server.idle--
+}
+
+// Serve is called when bytes come that nobody has asked for: the connection cannot be trusted with a request.
+func (c *Conn) Serve(*fiber.Conn) {
+	c.unlink()
+	c.Close()
+}
+
+// Gone is called when the server has closed an idle connection, or its time is up.
+func (c *Conn) Gone(*fiber.Conn, error) {
+	c.unlink()
+	c.Close()
+}
+
+// Close ends the connection at once. It may be called again.
+func (c *Conn) Close() {
+	if c.closed {
+		return
+	}
+	c.closed = true
+	c.server.open--
+	c.owner.stats.ServerClosed(c.id)
+	c.Conn.Abort()
+}
+
+// CloseIdle closes every idle connection to the server with the given ID: it has left its pool.
+func (l *Loop) CloseIdle(id int) {
+	if id >= len(l.servers) || l.servers[id] == nil {
+		return
+	}
+	for c := l.servers[id].first; c != nil; c = l.servers[id].first {
+		c.unlink()
+		c.Close()
+	}
+}
+
+func connectFault(err error, client *fiber.Conn) *fault.Error {
+	if client != nil && Left(client) {
+		return &fault.Error{Side: fault.Client, Op: fault.Connect, Kind: fault.Cancelled, Err: err}
+	}
+	f := &fault.Error{Side: fault.Server, Op: fault.Connect, Kind: KindOf(err), Safe: true, Err: err}
+	if sys.IsOutOfResources(err) {
+		f.Kind = fault.Limit
+	}
+	return f
+}
+
+// Left tells whether a client has reset its connection. One that has only closed its sending half waits for its answer.
+func Left(client *fiber.Conn) bool {
+	err := client.Broken()
+	return err != nil && !errors.Is(err, io.EOF)
+}
+
+// KindOf says how a connection broke.
+func KindOf(err error) fault.Kind {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fault.Timeout
+	case errors.Is(err, io.EOF):
+		return fault.Closed
+	case sys.IsReset(err):
+		return fault.Reset
+	case sys.IsRefused(err):
+		return fault.Refused
+	case errors.Is(err, net.ErrClosed):
+		return fault.Cancelled
+	}
+	return fault.Other
+}

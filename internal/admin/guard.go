@@ -47,13 +47,13 @@ func remoteIsLoopback(r *http.Request) bool {
 }
 
 // knownHost tells whether host is a name that only we have here. No Host at all (HTTP/1.0, as some load balancers probe) is no
-// browser's doing.
+// browser's doing. From the network any address will do, as it may be translated on the way: only names can be made to point here.
 func knownHost(host, configured string, local netip.Addr) bool {
 	if host == "" || host == "localhost" || host == configured {
 		return true
 	}
 	ip, err := netip.ParseAddr(host)
-	return err == nil && (ip.Unmap().IsLoopback() || ip.Unmap() == local)
+	return err == nil && (ip.Unmap().IsLoopback() || ip.Unmap() == local || !local.IsLoopback())
 }
 
 // foreign tells whether a browser says that something other than our own page, or the person at the address line, asks.

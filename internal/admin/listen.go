@@ -75,10 +75,16 @@ func replaceable(path string) error {
 		return errors.New("something that is not a socket is in its place")
 	}
 	c, err := net.DialTimeout("unix", path, time.Second)
-	if err != nil {
-		return nil // nobody listens there any more
+	var ne net.Error
+	switch {
+	case err == nil:
+		return errors.Join(errors.New("another process answers there; is Poise running already?"), c.Close())
+	case errors.Is(err, fs.ErrPermission):
+		return err // another user's, perhaps a live one
+	case errors.As(err, &ne) && ne.Timeout():
+		return errors.New("another process listens there and does not answer; is Poise running already?")
 	}
-	return errors.Join(errors.New("another process answers there; is Poise running already?"), c.Close())
+	return nil // refused: nobody listens there any more
 }
 
 // socket is a Unix listener that goes by the path it was moved to, and removes it when closed, unless a successor has taken it.

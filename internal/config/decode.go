@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -337,20 +338,11 @@ func (d *decoder) basic(text string, v reflect.Value, f *field) error {
 		return setBool(text, v)
 	default:
 		v.SetString(text)
-		if len(f.enum) > 0 && !contains(f.enum, text) {
+		if len(f.enum) > 0 && !slices.Contains(f.enum, text) {
 			return &mistake{fmt.Sprintf("%q is not known", text), didYouMean(text, f.enum)}
 		}
 	}
 	return nil
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 func setBool(text string, v reflect.Value) error {

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,7 +94,7 @@ func TestSynonymsAreWords(t *testing.T) {
 	}
 	for word, meant := range synonyms {
 		for _, m := range meant {
-			if !contains(known, m) {
+			if !slices.Contains(known, m) {
 				t.Errorf("synonyms[%q] has %q, which is no word of the configuration", word, m)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -117,7 +118,7 @@ func (p *Policy) decode(d *decoder, n *yaml.Node, f *field) {
 
 func (p *Policy) named(name string) error {
 	p.Name = name
-	if !contains(policies, name) {
+	if !slices.Contains(policies, name) {
 		return &mistake{fmt.Sprintf("%q is not known", name), didYouMean(name, policies)}
 	}
 	return nil

@@ -142,7 +142,7 @@ func TestLoadFromDisk(t *testing.T) {
 	}
 }
 
-func TestTooLarge(t *testing.T) {
+func TestPA6LargeFile(t *testing.T) {
 	data := []byte("listen: :1\nservers: [a:1]\n#" + strings.Repeat("x", maxFile))
 	c, problems := Parse("large.yaml", data, noVariables)
 	if c != nil || len(problems) != 1 || problems[0].Message != "the file is larger than 1 MiB" {
@@ -150,8 +150,8 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// TestManyRoutes is a configuration as large as one file can be.
-func TestManyRoutes(t *testing.T) {
+// TestPA6ManyRoutes is a configuration as large as one file can be.
+func TestPA6ManyRoutes(t *testing.T) {
 	const n = 5000
 	var b strings.Builder
 	b.WriteString("listeners:\n- address: :1\n  routes:\n")

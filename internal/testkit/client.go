@@ -1,0 +1,88 @@
+package testkit
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// Client is a connection to Poise that sends the bytes it is told.
+type Client struct {
+	*net.TCPConn
+	R *bufio.Reader
+	t testing.TB
+}
+
+// Dial connects to Poise; the connection is closed when the test ends.
+func Dial(t testing.TB, addr string) *Client {
+	t.Helper()
+	c, err := net.DialTimeout("tcp", addr, Patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetDeadline(time.Now().Add(2 * Patience))
+	t.Cleanup(func() { _ = c.Close() })
+	return &Client{TCPConn: c.(*net.TCPConn), R: bufio.NewReader(c), t: t}
+}
+
+// Send writes s. That the other side has closed is no failure: a test looks at what it reads.
+func (c *Client) Send(s string) {
+	_, _ = io.WriteString(c.TCPConn, s)
+}
+
+// Response is a response with its whole body.
+type Response struct {
+	*http.Response
+	Body string
+	// Err is how the body ended, if not well: io.ErrUnexpectedEOF for one that is cut.
+	Err error
+}
+
+// Read reads one response to a request with the method. It fails the test if there is none.
+func (c *Client) Read(method string) *Response {
+	c.t.Helper()
+	r, err := c.TryRead(method)
+	if err != nil {
+		c.t.Fatalf("no response: %v", err)
+	}
+	return r
+}
+
+// TryRead is Read for where there may be none.
+func (c *Client) TryRead(method string) (*Response, error) {
+	resp, err := http.ReadResponse(c.R, &http.Request{Method: method})
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	return &Response{Response: resp, Body: string(b), Err: err}, nil
+}
+
+// Get sends a GET for the path with the Host example.test, and reads the response.
+func (c *Client) Get(path string) *Response {
+	c.t.Helper()
+	c.Send("GET " + path + " HTTP/1.1\r\nHost: example.test\r\n\r\n")
+	return c.Read("GET")
+}
+
+// Closed waits until Poise has closed the connection, and tells what came before that, and whether the end was clean (a FIN, no reset).
+func (c *Client) Closed() (rest string, clean bool) {
+	c.t.Helper()
+	b, err := io.ReadAll(c.R)
+	if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
+		c.t.Fatalf("the connection stays open; so far came %q", b)
+	}
+	return string(b), err == nil
+}
+
+// Rest is all bytes until the connection ends.
+func (c *Client) Rest() string {
+	c.t.Helper()
+	s, _ := c.Closed()
+	return s
+}

@@ -1,0 +1,145 @@
+package testkit
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Server is a TCP server that does what a script says on each connection, and keeps all bytes that it got.
+type Server struct {
+	Addr string
+
+	ln   net.Listener
+	mu   sync.Mutex // guards the fields below
+	got  []byte
+	n    int
+	open map[net.Conn]bool
+}
+
+// Peer is a server's side of one connection.
+type Peer struct {
+	net.Conn
+	R *bufio.Reader
+	// Number counts the server's connections from 1.
+	Number int
+}
+
+// Serve runs a server until the test ends. script is called for each connection, which is closed when it returns.
+func Serve(t testing.TB, script func(p *Peer)) *Server {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{Addr: ln.Addr().String(), ln: ln, open: map[net.Conn]bool{}}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			p := s.add(c)
+			wg.Go(func() {
+				defer s.remove(c)
+				script(p)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = ln.Close()
+		s.CloseConns()
+		wg.Wait()
+	})
+	return s
+}
+
+func (s *Server) add(c net.Conn) *Peer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.n++
+	s.open[c] = true
+	_ = c.SetDeadline(time.Now().Add(2 * Patience))
+	return &Peer{Conn: c, R: bufio.NewReader(io.TeeReader(c, recorder{s})), Number: s.n}
+}
+
+func (s *Server) remove(c net.Conn) {
+	_ = c.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
+}
+
+type recorder struct{ s *Server }
+
+func (r recorder) Write(b []byte) (int, error) {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	r.s.got = append(r.s.got, b...)
+	return len(b), nil
+}
+
+// Got is every byte that came, over all connections, as far as scripts have read.
+func (s *Server) Got() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return string(s.got)
+}
+
+// Connections is how many connections were accepted.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.n
+}
+
+// CloseConns closes all open connections.
+func (s *Server) CloseConns() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.open {
+		_ = c.Close()
+	}
+}
+
+// Stop stops accepting: connecting is refused from now on.
+func (s *Server) Stop() { _ = s.ln.Close() }
+
+// ReadHead reads up to and with the empty line that ends a head.
+func (p *Peer) ReadHead() (string, error) {
+	var head []byte
+	for {
+		line, err := p.R.ReadBytes('\n')
+		head = append(head, line...)
+		if err != nil || string(line) == "\r\n" {
+			return string(head), err
+		}
+	}
+}
+
+// Send writes s.
+func (p *Peer) Send(s string) error {
+	_, err := io.WriteString(p.Conn, s)
+	return err
+}
+
+// Answer is a script: it reads one head after the other, without bodies, and answers each with response.
+func Answer(response string) func(p *Peer) {
+	return func(p *Peer) {
+		for {
+			if _, err := p.ReadHead(); err != nil {
+				return
+			}
+			if p.Send(response) != nil {
+				return
+			}
+		}
+	}
+}
+
+// OK is a small response.
+const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -1,0 +1,144 @@
+// Package testkit holds what tests talk to Poise with: the program itself in this process, servers that follow a script, and clients that send
+// exactly the bytes they are told.
+//
+// It is used by tests only, and never interprets HTTP more than it must: what a test expects, the test says. Start reading at Start, Server and Client.
+package testkit
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"poise/internal/app"
+	"poise/internal/config"
+)
+
+// Patience bounds every wait of a test for something that should come at once.
+const Patience = 10 * time.Second
+
+// Setup is what a suite is run over.
+type Setup struct {
+	Driver string
+	Loops  int
+}
+
+func (s Setup) String() string { return fmt.Sprintf("%s/%d", s.Driver, s.Loops) }
+
+// SetupsVariable names the environment variable that lists the setups, such as "net/1,net/2".
+const SetupsVariable = "POISE_TEST_SETUPS"
+
+// Setups are those that the environment names; else every driver with 1, 2 and 4 loops.
+func Setups(t testing.TB) []Setup {
+	t.Helper()
+	list := os.Getenv(SetupsVariable)
+	if list == "" {
+		list = "io_uring/1,io_uring/2,io_uring/4,net/1,net/2,net/4"
+	}
+	var setups []Setup
+	for _, name := range strings.Split(list, ",") {
+		driver, loops, ok := strings.Cut(name, "/")
+		var s Setup
+		if _, err := fmt.Sscanf(loops, "%d", &s.Loops); !ok || err != nil {
+			t.Fatalf("%s: %q is no driver/loops", SetupsVariable, name)
+		}
+		s.Driver = driver
+		setups = append(setups, s)
+	}
+	return setups
+}
+
+// Each runs f once for every setup.
+func Each(t *testing.T, f func(t *testing.T, s Setup)) {
+	t.Helper()
+	for _, s := range Setups(t) {
+		t.Run(s.String(), func(t *testing.T) { f(t, s) })
+	}
+}
+
+// Poise is the program, running in this process.
+type Poise struct {
+	App *app.App
+	// Addr is the first listener's first address.
+	Addr string
+	// Log is the program's log; AccessLog the path of the access log's file.
+	Log       *Buffer
+	AccessLog string
+}
+
+// Start runs Poise with a configuration until the test ends. What yaml does not say is set here: driver, loops, no admin address, the access
+// log into a file of the test's own. Listeners in yaml use port 0.
+func Start(t testing.TB, s Setup, yaml string) *Poise {
+	t.Helper()
+	p := &Poise{Log: &Buffer{}, AccessLog: t.TempDir() + "/access.log"}
+	head := fmt.Sprintf("driver: %s\nloops: %d\n", s.Driver, s.Loops)
+	if !strings.Contains(yaml, "admin:") {
+		head += "admin: { enabled: false }\n"
+	}
+	if !strings.Contains(yaml, "access_log:") {
+		head += fmt.Sprintf("access_log: { path: %q }\n", p.AccessLog)
+	}
+	c, problems := config.Parse("test.yaml", []byte(head+yaml), os.LookupEnv)
+	if problems.HasErrors() {
+		var b bytes.Buffer
+		_ = problems.Format(&b, false)
+		t.Fatalf("the test's configuration:\n%s", b.String())
+	}
+	a, err := app.Start(app.Options{Config: c, Log: slog.New(slog.NewTextHandler(p.Log, nil)), Version: "test", Poison: true})
+	if err != nil {
+		t.Fatalf("start: %v", err)
+	}
+	t.Cleanup(a.Stop)
+	p.App = a
+	p.Addr = a.Status().Listeners[0].Addresses[0]
+	return p
+}
+
+// Records waits until the access log has at least n lines, and returns all.
+func (p *Poise) Records(t testing.TB, n int) []string {
+	t.Helper()
+	var lines []string
+	Eventually(t, fmt.Sprintf("%d access log records", n), func() bool {
+		b, _ := os.ReadFile(p.AccessLog)
+		lines = strings.SplitAfter(string(b), "\n")
+		lines = lines[:len(lines)-1] // after the last line end
+		return len(lines) >= n
+	})
+	return lines
+}
+
+// Eventually waits until ok, and fails the test when it takes longer than Patience.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.Now().Add(Patience)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("in %v there came no %s", Patience, what)
+		}
+		<-tick.C
+	}
+}
+
+// Buffer is a bytes.Buffer for several goroutines.
+type Buffer struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (b *Buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *Buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}

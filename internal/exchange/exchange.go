@@ -6,7 +6,6 @@
 package exchange
 
 import (
-	"errors"
 	"net/netip"
 	"time"
 
@@ -133,24 +132,23 @@ func (x *Exchange) Start(now clock.Instant, t *route.Table) Step {
 	}
 	x.query.Client = x.From
 	x.findAffinity()
-	return x.choose(now)
+	if !x.acquire(now) {
+		x.Unavailable = true
+		return x.answer(noServer, 'S', 'C')
+	}
+	return Step{Kind: Forward}
 }
 
-// choose takes a lease on a server that was not tried.
-func (x *Exchange) choose(now clock.Instant) Step {
-	x.Unavailable = false
+// acquire takes a lease on a server that was not tried, and tells whether there is one.
+func (x *Exchange) acquire(now clock.Instant) bool {
 	lease, err := x.Route.Pool.Acquire(now, &x.query)
 	if err != nil {
-		x.Unavailable = true
-		if errors.Is(err, pool.ErrAllTried) && x.Attempts > 0 {
-			return x.answer(unreachable, 'S', 'C')
-		}
-		return x.answer(noServer, 'S', 'C')
+		return false
 	}
 	x.lease, x.server = lease, lease.Server()
 	x.Attempts++
 	x.Times.Chosen, x.Times.Connected, x.Times.Response = now, 0, 0
-	return Step{Kind: Forward}
+	return true
 }
 
 // BodyTouched says that bytes of the request's body were taken from the client and may be gone: it cannot be sent again.
@@ -174,24 +172,19 @@ func (x *Exchange) Failed(now clock.Instant, f *fault.Error, reused bool) Step {
 	if !f.Safe {
 		x.repeats++
 	}
-	last := x.server
-	x.query.Tried.Add(last)
+	x.query.Tried.Add(x.server)
 	x.Fresh = true // whatever ended one kept connection may have ended the others
-	step := x.choose(now)
-	if step.Kind == Answer {
-		if reused && len(x.Route.Pool.Servers()) > 0 && x.retrySame(now) {
+	if x.acquire(now) {
+		return Step{Kind: Forward}
+	}
+	if reused {
+		// A kept connection that the server has just closed says nothing about the server: it is asked once more, over a new one (RFC 9112 section 9.3.1).
+		x.query.Tried = pool.Set{}
+		if x.acquire(now) {
 			return Step{Kind: Forward}
 		}
-		return x.fail(f)
 	}
-	return step
-}
-
-// retrySame sends the request to the same server once more, over a new connection: a kept one that the server has just closed says nothing about the
-// server (RFC 9112 section 9.3.1).
-func (x *Exchange) retrySame(now clock.Instant) bool {
-	x.query.Tried = pool.Set{}
-	return x.choose(now).Kind == Forward
+	return x.fail(f)
 }
 
 // mayRepeat holds RFC 9110 section 9.2.2: without a doubt nothing was processed, or the method is idempotent and its body is still whole.

@@ -27,6 +27,8 @@ type driver interface {
 	stopAccept(ln *Listener) // ends accept; what is queued stays in the kernel
 	// drainAccept takes what is queued, without waiting, and closes the listening socket.
 	drainAccept(ln *Listener)
+	// unlisten closes the listening socket at once; nothing more is told of it.
+	unlisten(ln *Listener)
 
 	// recv starts one receive: many goes on until cancelled; big asks for a large buffer.
 	recv(c *Conn, many, big bool)

@@ -21,6 +21,7 @@ type Listener struct {
 	armed    bool // an accept is in flight
 	paused   bool // by Pause
 	draining bool
+	shut     bool // the driver was told to close the socket
 }
 
 // Listen takes the listening descriptor fd over and calls accept, outside any fiber, for each connection: accept calls Idle or Close on it. closed,
@@ -31,8 +32,20 @@ func (l *Loop) Listen(fd int, accept, closed func(*Conn)) (*Listener, error) {
 	if err := l.driver.listen(ln, fd); err != nil {
 		return nil, err
 	}
+	l.listeners = append(l.listeners, ln)
 	ln.arm()
 	return ln, nil
+}
+
+// unlisten closes what is still listening: the loop ends.
+func (l *Loop) unlisten() {
+	for _, ln := range l.listeners {
+		ln.draining = true
+		if !ln.shut {
+			ln.shut = true
+			l.driver.unlisten(ln)
+		}
+	}
 }
 
 func (ln *Listener) arm() {
@@ -69,7 +82,15 @@ func (ln *Listener) Drain() {
 		ln.loop.driver.stopAccept(ln)
 		return // goes on in acceptEnded
 	}
-	ln.loop.driver.drainAccept(ln)
+	ln.empty()
+}
+
+// empty takes what is queued and closes the socket.
+func (ln *Listener) empty() {
+	if !ln.shut {
+		ln.shut = true
+		ln.loop.driver.drainAccept(ln)
+	}
 }
 
 // accepted is told by the driver: a connection.
@@ -86,7 +107,7 @@ func (ln *Listener) acceptEnded(err error) {
 	ln.armed = false
 	switch {
 	case ln.draining:
-		ln.loop.driver.drainAccept(ln)
+		ln.empty()
 	case err != nil && sys.IsOutOfResources(err):
 		ln.loop.count.AcceptPauses++
 		ln.loop.timers.by(&ln.timer, ln.loop.now.Add(acceptPause))

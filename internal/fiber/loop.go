@@ -44,14 +44,15 @@ type Loop struct {
 	driver driver
 	now    clock.Instant
 
-	current *fiber
-	ready   []*fiber
-	yielded []*fiber
-	idle    []*fiber
-	active  int
-	conns   []*Conn
-	timers  timers
-	count   Counters
+	current   *fiber
+	ready     []*fiber
+	yielded   []*fiber
+	idle      []*fiber
+	active    int
+	conns     []*Conn
+	listeners []*Listener
+	timers    timers
+	count     Counters
 
 	offloading int
 	offloads   []*offload // waiting for a free place
@@ -251,6 +252,7 @@ func (l *Loop) Stop() {
 // wind brings the loop to its end.
 func (l *Loop) wind() {
 	until := clock.Now().Add(time.Second)
+	l.unlisten()
 	for {
 		for _, c := range append([]*Conn(nil), l.conns...) {
 			c.Abort()

@@ -273,6 +273,8 @@ func (d *netDriver) drainAccept(ln *Listener) {
 	}()
 }
 
+func (d *netDriver) unlisten(ln *Listener) { _ = ln.h.net.ln.Close() }
+
 func (d *netDriver) buffersInUse() (head, body int) { return d.head.InUse(), d.body.InUse() }
 
 func (d *netDriver) close() {}

@@ -468,6 +468,12 @@ func (d *uring) drainAccept(ln *Listener) {
 	d.disown(ln.h)
 }
 
+func (d *uring) unlisten(ln *Listener) {
+	d.sqe().PrepCancelFD(ln.h.fd)
+	d.sqe().PrepClose(ln.h.fd)
+	d.disown(ln.h)
+}
+
 func (d *uring) buffersInUse() (head, body int) {
 	return d.head.slab.InUse() - d.head.offered, d.body.slab.InUse() - d.body.offered
 }

@@ -27,10 +27,7 @@ func newConn(p *Loop, l *Listener, fc *fiber.Conn) {
 	c := &conn{Conn: fc, p: p, l: l, since: p.loop.Now(), first: true}
 	peer := fc.Peer().IP
 	c.client = exchange.Client{Addr: peer, AddrText: addrText(peer), Trust: l.Trust, Listener: l.Index, Loop: p.loop.Index}
-	c.client.Trusted = !peer.IsValid() || l.Trust.Has(peer.Addr())
-	if len(l.Trust) == 0 {
-		c.client.Trusted = false
-	}
+	c.client.Trusted = peer.IsValid() && l.Trust.Has(peer.Addr())
 	c.wait()
 }
 

@@ -14,6 +14,9 @@ import (
 func (e *serving) relay() bool {
 	s, c := e.s, e.c
 	keep := e.keepAlive()
+	if e.uploading() && e.s.upload.src.ended() {
+		c.p.loop.Yield() // its last send has probably ended too, and was only not told yet
+	}
 	if e.uploading() && (s.resp.Status >= 300 || (s.req.Expect100 && !e.continued)) {
 		// The client may or may not send the rest of a body that nobody wants (RFC 9110 section 10.1.1): what comes next has no single reading.
 		keep = false
@@ -115,6 +118,9 @@ func (e *serving) relayBody() *fault.Error {
 
 // awaitBody waits for more of the answer's body; end: it has ended with its connection.
 func (e *serving) awaitBody() (end bool, f *fault.Error) {
+	if e.s.src.length < 0 {
+		e.u.Bulk(true)
+	}
 	e.u.ReadBy(e.by(e.s.x.Route.Timeouts.BodyIdle))
 	err := e.u.Next()
 	switch {

@@ -105,6 +105,7 @@ func (up *upload) pass() {
 	case up.stopped:
 	case f == nil:
 		up.done = true
+		up.e.c.Listen()                                        // a reset must still be seen
 		up.u.ReadBy(up.e.by(up.e.s.x.Route.Timeouts.Response)) // the server's time begins
 	case f.Side == fault.Server && f.Kind != fault.Timeout:
 		// The server reads no more. It may have answered before: the answer, or the connection's end, tells.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"poise/internal/sys"
 )
 
 // maxSocketPath is what fits into sun_path with its final zero on Linux; the BSDs have four less.
@@ -21,6 +23,9 @@ func Listen(address string) (net.Listener, error) {
 	path, ok := strings.CutPrefix(address, "unix:")
 	if !ok {
 		l, err := net.Listen("tcp", address)
+		if sys.IsAddrInUse(err) {
+			err = errors.New("the address is in use by another process; stop that one, or change the admin address")
+		}
 		if err != nil {
 			return nil, fmt.Errorf("listen on the admin address %s: %w", address, err)
 		}
@@ -75,16 +80,13 @@ func replaceable(path string) error {
 		return errors.New("something that is not a socket is in its place")
 	}
 	c, err := net.DialTimeout("unix", path, time.Second)
-	var ne net.Error
 	switch {
 	case err == nil:
 		return errors.Join(errors.New("another process answers there; is Poise running already?"), c.Close())
-	case errors.Is(err, fs.ErrPermission):
-		return err // another user's, perhaps a live one
-	case errors.As(err, &ne) && ne.Timeout():
-		return errors.New("another process listens there and does not answer; is Poise running already?")
+	case sys.IsRefused(err):
+		return nil // nobody listens there any more
 	}
-	return nil // refused: nobody listens there any more
+	return fmt.Errorf("the socket there cannot be replaced, as it may be in use: %w", err)
 }
 
 // socket is a Unix listener that goes by the path it was moved to, and removes it when closed, unless a successor has taken it.

@@ -157,7 +157,7 @@ func TestListenErrors(t *testing.T) {
 		{"a file", "unix:" + file, "something that is not a socket"},
 		{"no directory", "unix:" + filepath.Join(dir, "none", "poise.sock"), "no such file"},
 		{"too long", "unix:" + filepath.Join(dir, strings.Repeat("x", 200)), "bytes too long"},
-		{"a taken port", taken.Addr().String(), "address already in use"},
+		{"a taken port", taken.Addr().String(), "in use by another process"},
 		{"no port", "127.0.0.1", "missing port"},
 	}
 	for _, tt := range tests {

@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"poise/internal/app"
+	"poise/internal/config"
+)
+
+// maxShown is how many servers of a pool are named at the start.
+const maxShown = 20
+
+// firstRound is how long the first probes may take: the longest timeout, and a little for the answer. After five seconds Poise counts as
+// ready without them.
+func firstRound(cfg *config.Config) time.Duration {
+	var longest time.Duration
+	for _, p := range cfg.Pools {
+		if p.Health != nil {
+			longest = max(longest, p.Health.Timeout)
+		}
+	}
+	return min(longest+100*time.Millisecond, 5*time.Second)
+}
+
+// showStart tells what runs, and where.
+func (s *service) showStart() {
+	st := s.app.Status()
+	driver, reason := s.app.Driver()
+	if reason != "" {
+		driver += " (not io_uring: " + reason + ")"
+	}
+	s.line("loops", fmt.Sprintf("%d, on %s", st.Loops, driver))
+	for i, l := range st.Listeners {
+		at := strings.Join(l.Addresses, ", ")
+		if l.Name != string(s.config.Listeners[i].Addresses[0]) { // that is the default
+			at += ", named " + l.Name
+		}
+		s.line("listener", at)
+	}
+	if !s.config.Admin.Enabled {
+		s.line("admin", "off")
+		return
+	}
+	admin := string(s.config.Admin.Address)
+	ask := "poise status"
+	if admin != defaultAdmin {
+		ask += " --admin " + admin
+	}
+	if socket, ok := s.config.Admin.Address.Unix(); ok {
+		s.line("admin", admin)
+		s.line("look at", ask+"; curl --unix-socket "+socket+" http://localhost/metrics")
+		return
+	}
+	s.line("admin", "http://"+admin)
+	s.line("look at", ask+"; http://"+admin+"/metrics")
+}
+
+// showPools tells how each server does after its first probe.
+func (s *service) showPools() {
+	for _, p := range s.app.Status().Pools {
+		up := 0
+		for _, v := range p.Servers {
+			if v.State != "down" {
+				up++
+			}
+		}
+		s.line("pool", fmt.Sprintf("%s, %s, %d of %s up", p.Name, p.Policy, up, count(len(p.Servers), "server")))
+		for _, v := range p.Servers[:min(len(p.Servers), maxShown)] {
+			s.line("", describe(&v))
+		}
+		if more := len(p.Servers) - maxShown; more > 0 {
+			s.line("", fmt.Sprintf("and %d more", more))
+		}
+		if up == 0 {
+			s.line("", "no server of this pool can be used: its clients get 503 until one can")
+		}
+	}
+}
+
+// describe is one server's line.
+func describe(v *app.ServerStatus) string {
+	text := "  " + v.Name + "  " + v.State
+	if v.Backup {
+		text += ", backup"
+	}
+	if v.LastProbe != "" {
+		text += ": " + v.LastProbe
+	}
+	return text
+}
+
+func (s *service) line(title, text string) {
+	fmt.Fprintf(s.err, "%-9s %s\n", title, printable(text))
+}

@@ -122,7 +122,7 @@ func (l *Log) Close(timeout time.Duration) error {
 // run is the writing goroutine. After stop it writes what is there, and ends.
 func (l *Log) run() {
 	defer close(l.done)
-	defer func() { l.sink.Close() }() // O_APPEND without buffering: a failure here loses nothing that a write did not tell
+	defer func() { _ = l.sink.Close() }() // O_APPEND without buffering: a failure here loses nothing that a write did not tell
 	for {
 		select {
 		case b := <-l.full:
@@ -189,7 +189,7 @@ func (l *Log) swap() bool {
 		l.complain(err)
 		return false
 	}
-	l.sink.Close()
+	_ = l.sink.Close() // as in run
 	l.sink = next
 	return true
 }

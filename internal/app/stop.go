@@ -66,16 +66,16 @@ func (a *App) stop() {
 		a.watchdog.Close()
 	}
 	for _, l := range a.loops {
-		if l.proxy != nil {
-			l.fiber.Call(l.proxy.Flush)
-		}
 		l.fiber.Stop()
+		if l.proxy != nil {
+			l.proxy.Flush() // the loop has ended: nobody else writes, and what it cut is in the log too
+		}
 	}
 	for _, s := range a.sockets {
 		s.Abandon()
 	}
 	if a.admin != nil {
-		a.admin.Close()
+		_ = a.admin.Close() // what it cannot finish is cut
 	}
 	if a.accessLog != nil {
 		if err := a.accessLog.Close(logPatience); err != nil {

@@ -43,7 +43,7 @@ type leastPicker struct {
 }
 
 func (l *leastPicker) Pick(q *pool.Query) *pool.Server {
-	best := -1
+	var best int
 	if l.choices == 0 {
 		best = l.scan(&q.Tried)
 	} else {

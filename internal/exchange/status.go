@@ -26,6 +26,7 @@ var (
 	slowBody    = Reply{Status: 408, Text: "the request's body came too slowly", ProxyStatus: "http_request_error", Close: true}
 	slowHead    = Reply{Status: 408, Text: "the request's head came too slowly", ProxyStatus: "http_request_error", Close: true}
 	clientLeft  = Reply{Status: 499, Silent: true, Close: true}
+	stopping    = Reply{Status: 503, Text: "the balancer is stopping", ProxyStatus: "connection_terminated", Silent: true, Close: true}
 	ourFault    = Reply{Status: 500, Text: "internal error", ProxyStatus: "proxy_internal_error", Close: true}
 )
 
@@ -61,6 +62,10 @@ func replyTo(f *fault.Error) Reply {
 			return Reply{Status: f.Status, Text: f.Err.Error(), ProxyStatus: "http_request_error", Close: true}
 		}
 		return clientLeft
+	case fault.Internal:
+		if f.Kind == fault.Cancelled {
+			return stopping
+		}
 	case fault.Server:
 		switch {
 		case f.Op == fault.Connect && f.Kind == fault.Timeout:
@@ -84,6 +89,8 @@ func endOf(f *fault.Error) (cause, phase byte) {
 	switch {
 	case f.Kind == fault.Limit:
 		cause = 'R'
+	case f.Side == fault.Internal && f.Kind == fault.Cancelled:
+		cause = 'K'
 	case f.Side == fault.Internal:
 		cause = 'I'
 	case f.Side == fault.Client && f.Kind == fault.Malformed:

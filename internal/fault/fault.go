@@ -31,16 +31,16 @@ type Op uint8
 
 // The phases in which an exchange can break, in the order in which they come.
 const (
-	Accept      Op = iota
-	ReadHead       // the client's request head
-	ReadBody       // the client's request body
-	Queue          // waiting for a server's slot
-	Connect        // a connection to a server
-	WriteHead      // the request towards the server
-	WriteBody      // the request's body towards the server
-	ReadAnswer     // the server's response head
-	ReadAnswerBody // the server's response body
-	WriteAnswer    // the response towards the client
+	Accept         Op = iota
+	ReadHead          // the client's request head
+	ReadBody          // the client's request body
+	Queue             // waiting for a server's slot
+	Connect           // a connection to a server
+	WriteHead         // the request towards the server
+	WriteBody         // the request's body towards the server
+	ReadAnswer        // the server's response head
+	ReadAnswerBody    // the server's response body
+	WriteAnswer       // the response towards the client
 )
 
 var opNames = [...]string{

@@ -34,6 +34,16 @@ func (c *Conn) Close() error {
 // Abort closes at once; what is in flight is cancelled. Unread or unsent bytes make it a reset.
 func (c *Conn) Abort() { c.closeNow() }
 
+// End closes a connection from outside. If a fiber works with it, the fiber is told err and closes it: what was received may be on its way to
+// another connection, and is given back only then.
+func (c *Conn) End(err error) {
+	if c.handler != nil || c.state >= flushing {
+		c.closeNow()
+		return
+	}
+	c.Interrupt(err)
+}
+
 // Reset closes at once and visibly: the peer gets a reset, never a clean end.
 func (c *Conn) Reset() {
 	c.reset = true

@@ -50,7 +50,6 @@ type Conn struct {
 
 	// Sending.
 	out     [][]byte // what the driver sends now
-	sent    int      // of out, in bytes, after a short send
 	sendErr error
 	sending bool
 	writer  *fiber // waits for out, for the queue to drain, or for a connect
@@ -67,7 +66,8 @@ type Conn struct {
 
 	timer                           timer
 	readBy, writeBy, idleBy, lingBy clock.Instant
-	timedOut                        bool // the writer's wait ended by writeBy
+	stall                           stall
+	timedOut                        bool // the writer's wait ended by writeBy, or by a stall
 	forRoom                         bool // the writer waits in Room, and has nothing in flight of its own
 	lingered                        int
 }
@@ -197,6 +197,9 @@ func (c *Conn) Fill() error {
 		if err := c.awaitBytes(); err != nil {
 			return err
 		}
+		if len(c.first.b) > have {
+			return nil
+		}
 	}
 	more := c.rest[0]
 	last := len(c.rest) - 1
@@ -280,12 +283,20 @@ func (c *Conn) received(b buffer, more bool, err error) {
 }
 
 func (c *Conn) push(b buffer) {
-	s := segment{b: b.b, buf: b}
 	c.unread += len(b.b)
-	if len(c.first.b) == 0 {
-		c.first = s
-	} else {
-		c.rest = append(c.rest, s)
+	last := &c.first
+	if len(c.rest) > 0 {
+		last = &c.rest[len(c.rest)-1]
+	}
+	switch {
+	case len(c.first.b) == 0:
+		c.first = segment{b: b.b, buf: b}
+	case cap(last.b)-len(last.b) >= len(b.b):
+		// Beside what is unread, so that bytes that come one by one hold few buffers. What was handed out, or is being sent, lies before it.
+		last.b = append(last.b, b.b...)
+		b.put()
+	default:
+		c.rest = append(c.rest, segment{b: b.b, buf: b})
 	}
 	if c.unread > highWater && c.recv == recvMany {
 		c.recv = recvEnding
@@ -373,7 +384,7 @@ func (c *Conn) Idle(h Handler, by clock.Instant) {
 
 // Take ends the idle time of a connection from outside: a fiber wants to use it. It reports false when it is not usable any more: bytes or an end have come.
 func (c *Conn) Take() bool {
-	if c.handler == nil || c.state != open || c.unread > 0 || c.recvErr != nil {
+	if c.handler == nil || c.state != open || c.unread > 0 || c.recvErr != nil || c.intr != nil {
 		return false
 	}
 	c.handler, c.idleBy = nil, 0
@@ -413,6 +424,7 @@ func (c *Conn) arm() {
 	}
 	if c.writer != nil && !c.timedOut {
 		take(c.writeBy)
+		take(c.stall.check)
 	}
 	if c.handler != nil {
 		take(c.idleBy)
@@ -445,7 +457,7 @@ func (c *Conn) expire(now clock.Instant) {
 	if c.reader != nil && c.readBy != 0 && c.readBy <= now {
 		c.wakeReader()
 	}
-	if c.writer != nil && c.writeBy != 0 && c.writeBy <= now && !c.timedOut {
+	if c.writer != nil && !c.timedOut && ((c.writeBy != 0 && c.writeBy <= now) || c.stalled(now)) {
 		c.timedOut = true
 		if c.forRoom {
 			c.wakeWriter()

@@ -36,6 +36,8 @@ type driver interface {
 	// send sends all of c.out.
 	send(c *Conn)
 	cancelSend(c *Conn)
+	// acked is a count that grows with what the peer's system has taken of what was sent; 0 where it cannot be known.
+	acked(c *Conn) uint64
 	// connect opens a socket to c.peer; the end comes to c.connected, an error to open a socket returns at once.
 	connect(c *Conn) error
 	// shutdown sends a FIN. Nothing is being sent.

@@ -7,8 +7,8 @@ import (
 	"poise/internal/sys"
 )
 
-// acceptPause is how long accepting rests after it failed for want of descriptors or memory: long enough not to spin, short enough
-// to be back within a second.
+// acceptPause is how long accepting rests after it failed, mostly for want of descriptors or memory: long enough not to spin, short
+// enough to be back within a second.
 const acceptPause = 100 * time.Millisecond
 
 // Listener accepts connections for one loop.
@@ -22,6 +22,7 @@ type Listener struct {
 	paused   bool // by Pause
 	draining bool
 	shut     bool // the driver was told to close the socket
+	unix     bool // its clients have no address
 }
 
 // Listen takes the listening descriptor fd over and calls accept, outside any fiber, for each connection: accept calls Idle or Close on it. closed,
@@ -108,7 +109,7 @@ func (ln *Listener) acceptEnded(err error) {
 	switch {
 	case ln.draining:
 		ln.empty()
-	case err != nil && sys.IsOutOfResources(err):
+	case err != nil && !sys.IsConnAborted(err):
 		ln.loop.count.AcceptPauses++
 		ln.loop.timers.by(&ln.timer, ln.loop.now.Add(acceptPause))
 	default:

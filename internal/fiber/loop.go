@@ -129,13 +129,14 @@ func (l *Loop) run() {
 	l.wind()
 }
 
-// step is one turn: wait, then timers, completions, posted functions, fibers.
+// step is one turn: wait, then completions, timers, posted functions, fibers.
 func (l *Loop) step(patience time.Duration) {
 	l.driver.wait(patience)
 	l.count.Turns++
+	// What has come comes before what is late: bytes that made it in time are not overtaken by their deadline.
+	l.driver.complete()
 	l.timers.expire(l.now)
 	l.runReady()
-	l.driver.complete()
 	l.runPosted()
 	l.ready = append(l.ready, l.yielded...)
 	clear(l.yielded)
@@ -254,9 +255,7 @@ func (l *Loop) wind() {
 	until := clock.Now().Add(time.Second)
 	l.unlisten()
 	for {
-		for _, c := range append([]*Conn(nil), l.conns...) {
-			c.Abort()
-		}
+		l.Each(func(c *Conn) { c.End(ErrStopped) })
 		l.timers.wakeSleepers()
 		l.runReady()
 		if (l.active == 0 && len(l.conns) == 0) || l.now > until {

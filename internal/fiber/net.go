@@ -164,6 +164,13 @@ func (d *netDriver) cancelSend(c *Conn) {
 	_ = c.h.net.conn.SetWriteDeadline(past)
 }
 
+func (d *netDriver) acked(c *Conn) (n uint64) {
+	if sc, ok := c.h.net.conn.(sys.Controller); ok {
+		_ = sys.Control(sc, func(fd int) { n = sys.Acked(fd) })
+	}
+	return n
+}
+
 func (d *netDriver) connect(c *Conn) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.h.net = &netHandle{cancel: cancel}
@@ -212,6 +219,7 @@ func (d *netDriver) listen(ln *Listener, fd int) error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	if u, ok := l.(*net.UnixListener); ok {
+		ln.unix = true
 		u.SetUnlinkOnClose(false)
 	}
 	ln.h.net = &netHandle{ln: l}
@@ -248,6 +256,10 @@ func (d *netDriver) accepted(ln *Listener, nc net.Conn) {
 	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		ap := a.AddrPort()
 		peer.IP = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	if !ln.unix && !peer.IP.IsValid() { // it was reset in the queue
+		_ = nc.Close()
+		return
 	}
 	ln.accepted(handle{net: &netHandle{conn: nc}}, peer)
 }

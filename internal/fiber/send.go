@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"time"
 
 	"poise/internal/clock"
 	"poise/internal/sys"
@@ -45,7 +46,45 @@ func (c *Conn) Send(bufs ...[]byte) error {
 		return nil
 	}
 	c.startSend()
+	c.stall.begin(c.loop.now)
 	return c.awaitSend()
+}
+
+// StallAfter makes a Send fail with os.ErrDeadlineExceeded when the peer takes nothing for d, however long a Send that makes progress lasts; 0: never.
+func (c *Conn) StallAfter(d time.Duration) { c.stall.after = d }
+
+// stall watches whether the peer takes what is sent. The kernel sends a large piece as one operation, and only its count of acknowledged bytes shows
+// whether it moves: that is asked a few times within the bound, and so never for a send that is quick.
+type stall struct {
+	after time.Duration
+	check clock.Instant // when to look next; 0: nothing is watched
+	moved clock.Instant // when the count last changed, as far as known
+	acked uint64
+}
+
+const stallChecks = 4
+
+func (s *stall) begin(now clock.Instant) {
+	s.check, s.moved, s.acked = 0, now, 0
+	if s.after > 0 {
+		s.check = now.Add(s.after / stallChecks)
+	}
+}
+
+// stalled looks whether the send in flight has moved.
+func (c *Conn) stalled(now clock.Instant) bool {
+	s := &c.stall
+	if s.check == 0 || s.check > now {
+		return false
+	}
+	if acked := c.loop.driver.acked(c); acked != s.acked {
+		if s.acked != 0 {
+			s.moved = now
+		}
+		s.acked = acked
+	}
+	s.check = now.Add(s.after / stallChecks)
+	return now.Sub(s.moved) >= s.after
 }
 
 func (c *Conn) sendable() error {
@@ -108,6 +147,7 @@ func (c *Conn) sentSome(n int, err error) {
 	} else if left {
 		c.sendErr = net.ErrClosed
 	}
+	c.stall.check = 0
 	clear(c.msg.slices[:])
 	c.out = nil
 	c.flight = c.flight[:0]

@@ -54,10 +54,12 @@ func (d *uring) token(o op, h handle) uint64 {
 const (
 	sqEntries   = 1024
 	cqEntries   = 16384
-	headBuffers = 256 // offered to the kernel at a time
+	headBuffers = 256 // offered to the kernel at a time, at first
+	headEntries = 4096
 	headSize    = 16 << 10
 	headLimit   = 16384 // at most 256 MiB a loop, touched only as far as used
 	bodyBuffers = 32
+	bodyEntries = 512
 	bodySize    = 64 << 10
 	bodyLimit   = 4096 // at most 256 MiB a loop
 	// maxRawBytes bounds what one raw enter may copy: it holds up a stop of the world. 32 sends of 1 MB took 6 ms.
@@ -70,7 +72,8 @@ type group struct {
 	ring    *sys.BufRing
 	slab    *sys.Slab
 	offered int
-	target  int
+	target  int // how many are offered; doubled when receives find none
+	most    int
 }
 
 func newURing(l *Loop, cfg Config) (*uring, error) {
@@ -79,9 +82,9 @@ func newURing(l *Loop, cfg Config) (*uring, error) {
 		return nil, err
 	}
 	d := &uring{loop: l, ring: ring, events: new(uint64)}
-	d.head, err = d.newGroup(0, 2*headBuffers, headBuffers, sys.NewMappedSlab(headSize, headLimit, cfg.Poison))
+	d.head, err = d.newGroup(0, headEntries, headBuffers, sys.NewMappedSlab(headSize, headLimit, cfg.Poison))
 	if err == nil {
-		d.body, err = d.newGroup(1, 2*bodyBuffers, bodyBuffers, sys.NewMappedSlab(bodySize, bodyLimit, cfg.Poison))
+		d.body, err = d.newGroup(1, bodyEntries, bodyBuffers, sys.NewMappedSlab(bodySize, bodyLimit, cfg.Poison))
 	}
 	if err == nil {
 		err = d.try()
@@ -102,7 +105,7 @@ func (d *uring) newGroup(id uint16, entries, target int, slab *sys.Slab) (*group
 	if err != nil {
 		return nil, err
 	}
-	g := &group{id: id, ring: br, slab: slab, target: target}
+	g := &group{id: id, ring: br, slab: slab, target: target, most: entries}
 	g.refill()
 	return g, nil
 }
@@ -121,6 +124,13 @@ func (g *group) refill() {
 		g.offered++
 	}
 	g.ring.Publish()
+}
+
+// grow offers more from now on: this many connections bring bytes in one turn.
+func (g *group) grow() {
+	if g.offered == 0 { // else it has grown in this turn
+		g.target = min(2*g.target, g.most)
+	}
 }
 
 // take returns the buffer that a completion names.
@@ -207,10 +217,17 @@ func (d *uring) refill() {
 	if len(d.starved) == 0 {
 		return
 	}
+	// No more are armed again than there are buffers: the others would only fail again.
+	heads, bodies := d.head.offered, d.body.offered
 	waiting := d.starved
 	d.starved = nil
 	for _, c := range waiting {
-		if g := d.groupOf(c); g.offered > 0 {
+		left := &heads
+		if c.big {
+			left = &bodies
+		}
+		if *left > 0 {
+			*left--
 			d.armRecv(c)
 		} else {
 			d.starved = append(d.starved, c)
@@ -219,7 +236,7 @@ func (d *uring) refill() {
 }
 
 func (d *uring) groupOf(c *Conn) *group {
-	if c.recv == recvOne {
+	if c.big {
 		return d.body
 	}
 	return d.head
@@ -282,6 +299,7 @@ func (d *uring) endRecv(c *Conn, e *sys.CQE) {
 	more := e.Flags&sys.CQEMore != 0
 	if sys.IsNoBuffers(e.Err()) {
 		d.loop.count.NoBuffers++
+		d.groupOf(c).grow()
 		if c.recv == recvEnding || c.state >= closing { // it was to end anyway
 			c.received(buffer{}, false, sys.ErrCancelled)
 			return
@@ -291,11 +309,7 @@ func (d *uring) endRecv(c *Conn, e *sys.CQE) {
 	}
 	var b buffer
 	if e.Flags&sys.CQEBuffer != 0 {
-		g := d.head
-		if c.big {
-			g = d.body
-		}
-		b = g.take(e)
+		b = d.groupOf(c).take(e)
 	}
 	err := e.Err()
 	if e.Res == 0 {
@@ -339,12 +353,8 @@ func (d *uring) recv(c *Conn, _, big bool) {
 }
 
 func (d *uring) armRecv(c *Conn) {
-	g := d.head
-	if c.big {
-		g = d.body
-	}
 	e := d.sqe()
-	e.PrepRecv(c.h.fd, g.id, !c.big)
+	e.PrepRecv(c.h.fd, d.groupOf(c).id, !c.big)
 	e.UserData = d.token(opRecv, c.h)
 }
 
@@ -384,6 +394,8 @@ func (d *uring) send(c *Conn) {
 		d.enter()
 	}
 }
+
+func (d *uring) acked(c *Conn) uint64 { return sys.Acked(c.h.fd) }
 
 func (d *uring) cancelSend(c *Conn) {
 	o := opSend
@@ -428,6 +440,7 @@ func (d *uring) release(c *Conn, reset bool) {
 
 func (d *uring) listen(ln *Listener, fd int) error {
 	ln.h = d.own(fd, nil, ln)
+	ln.unix = sys.LocalAddr(fd).Path != ""
 	return nil
 }
 
@@ -439,7 +452,7 @@ func (d *uring) accept(ln *Listener) {
 
 func (d *uring) endAccept(ln *Listener, e *sys.CQE) {
 	if e.Res >= 0 {
-		ln.accepted(handle{fd: int(e.Res)}, sys.PeerAddr(int(e.Res)))
+		d.accepted(ln, int(e.Res))
 	}
 	if e.Flags&sys.CQEMore == 0 {
 		err := e.Err()
@@ -448,6 +461,16 @@ func (d *uring) endAccept(ln *Listener, e *sys.CQE) {
 		}
 		ln.acceptEnded(err)
 	}
+}
+
+// accepted drops a TCP connection without a peer: it was reset in the queue, and nobody could say whose requests came on it.
+func (d *uring) accepted(ln *Listener, fd int) {
+	peer := sys.PeerAddr(fd)
+	if !ln.unix && !peer.IP.IsValid() {
+		d.sqe().PrepClose(fd)
+		return
+	}
+	ln.accepted(handle{fd: fd}, peer)
 }
 
 func (d *uring) stopAccept(ln *Listener) {
@@ -462,7 +485,7 @@ func (d *uring) drainAccept(ln *Listener) {
 		if err != nil {
 			break
 		}
-		ln.accepted(handle{fd: fd}, sys.PeerAddr(fd))
+		d.accepted(ln, fd)
 	}
 	_ = sys.Close(ln.h.fd)
 	d.disown(ln.h)

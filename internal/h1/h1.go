@@ -89,6 +89,7 @@ var (
 	errTooLong  = &Error{414, "request target is too long"}
 	errForm     = &Error{400, "request target in no form that this method may use"}
 	errScheme   = &Error{400, "scheme is neither http nor https"}
+	errSlashes  = &Error{400, "path begins with two slashes"}
 	errEscape   = &Error{400, "malformed percent-encoding in the path"}
 	errNUL      = &Error{400, "encoded NUL in the path"}
 	errVersion  = &Error{400, "malformed or missing HTTP version"}

@@ -42,7 +42,7 @@ func TestSM22AbsoluteForm(t *testing.T) {
 		{"OPTIONS http://real.example/", "real.example", "real.example", "/", ""},
 		{"OPTIONS http://real.example?q", "real.example", "real.example", "/", "?q"},
 		{"GET http://[2001:DB8::1]:80/", "[2001:db8::1]:80", "[2001:db8::1]", "/", ""},
-		{"GET http://a//b", "a", "a", "//b", ""},
+		{"GET http://a/b//", "a", "a", "/b//", ""},
 	} {
 		r := mustParse(t, c.line+" HTTP/1.1\r\nHost: other\r\n\r\n")
 		got := []string{string(r.Authority), string(r.Host), string(r.Path), string(r.Query)}
@@ -83,7 +83,14 @@ func TestSM23RequestLine(t *testing.T) {
 		{"backslash", line("GET /a\\b HTTP/1.1"), 400},
 		{"raw non-ASCII", line("GET /\xc3\xa9 HTTP/1.1"), 400},
 		{"raw non-ASCII in the query", line("GET /?\xc3\xa9 HTTP/1.1"), 400},
-		{"two slashes", line("GET //evil HTTP/1.1"), 0},
+		{"two slashes", line("GET //evil HTTP/1.1"), 400},
+		{"two slashes in absolute form", line("GET http://a//evil HTTP/1.1"), 400},
+		{"two slashes alone", line("GET // HTTP/1.1"), 400},
+		{"two slashes before a query", line("GET //?x HTTP/1.1"), 400},
+		{"two slashes once dots are resolved", line("GET /a/..//evil HTTP/1.1"), 400},
+		{"two slashes after an encoded dot", line("GET /%2e//evil HTTP/1.1"), 400},
+		{"two slashes in the query", line("GET /?//evil HTTP/1.1"), 0},
+		{"two slashes further on", line("GET /a//evil HTTP/1.1"), 0},
 		{"no slash", line("GET evil HTTP/1.1"), 400},
 		{"only a query", line("GET ?x HTTP/1.1"), 400},
 		{"authority form", line("GET a:80 HTTP/1.1"), 400},

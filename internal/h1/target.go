@@ -61,7 +61,9 @@ func setAbsolute(r *msg.Request, line *requestLine) error {
 	return nil
 }
 
-// setPath cuts path from query; work: the target has a byte that needs a look.
+// setPath cuts path from query; work: the target has a byte that needs a look. A path that begins with "//", as it came or once dot
+// segments are resolved, has two readings: as a reference it names a host (RFC 3986 §4.2), and a server that redirects to it
+// sends the client there.
 func setPath(r *msg.Request, t []byte, work bool) error {
 	path := t
 	if i := bytes.IndexByte(t, '?'); i >= 0 {
@@ -72,6 +74,9 @@ func setPath(r *msg.Request, t []byte, work bool) error {
 		if path, err = normalize(path); err != nil {
 			return err
 		}
+	}
+	if len(path) > 1 && path[1] == '/' {
+		return errSlashes
 	}
 	r.Path = path
 	return nil
@@ -88,7 +93,7 @@ func unusual(path []byte) bool {
 //     other escapes become capitals (§6.2.2.1). Only %2f and %5c stay as they came, opaque within their segment: some
 //     servers give them a meaning of their own. Nothing is decoded twice: %252f stays.
 //   - Then "." and ".." segments are resolved (§5.2.4). ".." at the root stays at the root.
-//   - Empty segments ("//") stay. So do segments that only look like dots, such as "..;x": to us they are names.
+//   - Empty segments ("//") stay; setPath refuses one at the start. So do segments that only look like dots, such as "..;x": to us they are names.
 //   - A bare "\", which some servers read as "/", an encoded NUL, and a "%" without two hex digits are refused.
 func normalize(p []byte) ([]byte, error) {
 	w, segment := 0, 0 // what is written, and where in it the current segment's slash is

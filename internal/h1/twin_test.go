@@ -181,7 +181,7 @@ func slowTarget(h *slow, target string) bool {
 	}
 	var err error
 	h.path, err = slowNormalize(path)
-	return err == nil
+	return err == nil && !strings.HasPrefix(h.path, "//")
 }
 
 func slowHost(h *slow) bool {

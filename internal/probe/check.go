@@ -92,7 +92,7 @@ func newCheckHTTP(h *HTTP) (check, error) {
 			err = fmt.Errorf("status %d", response.StatusCode)
 		}
 		if response.StatusCode != http.StatusSwitchingProtocols { // its body is the connection, and has no end
-			io.CopyN(io.Discard, response.Body, maxBody) // the status has decided: how the body ends does not matter
+			_, _ = io.CopyN(io.Discard, response.Body, maxBody) // the status has decided: how the body ends does not matter
 		}
 		return err
 	}, nil

@@ -88,7 +88,8 @@ func TestHTTPRequest(t *testing.T) {
 	}{
 		{"defaults", HTTP{}, seen{"GET", "/", address, "poise-probe", "close", nil}},
 		{
-			"everything", HTTP{Method: "HEAD", Path: "/healthz?full=1", Host: "app.example.com", Fields: []Field{
+			"everything",
+			HTTP{Method: "HEAD", Path: "/healthz?full=1", Host: "app.example.com", Fields: []Field{
 				{"X-Probe", "1"}, {"X-Probe", "2"}, {"user-agent", "mine"},
 			}},
 			seen{"HEAD", "/healthz?full=1", "app.example.com", "mine", "close", []string{"1", "2"}},

@@ -6,6 +6,7 @@ import (
 
 	"poise/internal/exchange"
 	"poise/internal/fault"
+	"poise/internal/fiber"
 	"poise/internal/h1"
 	"poise/internal/upstream"
 )
@@ -56,7 +57,8 @@ func (e *serving) sendRequest() *fault.Error {
 	if err != nil {
 		return &fault.Error{Side: fault.Internal, Op: fault.WriteHead, Err: err}
 	}
-	u.WriteBy(e.by(x.Route.Timeouts.Write))
+	u.WriteBy(e.until)
+	u.StallAfter(x.Route.Timeouts.Write)
 	e.serverOut += int64(len(s.out) + len(s.upload.body))
 	if err := u.Send(s.out, s.upload.body); err != nil {
 		return e.serverFault(fault.WriteHead, err)
@@ -71,6 +73,9 @@ func (e *serving) sendRequest() *fault.Error {
 func (e *serving) serverFault(op fault.Op, err error) *fault.Error {
 	if up := &e.s.upload; up.started && up.fault != nil && (up.fault.Side != fault.Server || up.fault.Kind == fault.Timeout) {
 		return up.fault
+	}
+	if errors.Is(err, fiber.ErrStopped) {
+		return &fault.Error{Side: fault.Internal, Op: op, Kind: fault.Cancelled, Err: err}
 	}
 	if upstream.Left(e.c.Conn) {
 		return &fault.Error{Side: fault.Client, Op: op, Kind: fault.Cancelled, Err: e.c.Broken()}
@@ -160,7 +165,8 @@ func (e *serving) interim(n int) *fault.Error {
 
 // sendClient sends to the client, and counts.
 func (e *serving) sendClient(bufs ...[]byte) *fault.Error {
-	e.c.WriteBy(e.by(e.c.l.Timeouts.Write))
+	e.c.WriteBy(e.until)
+	e.c.StallAfter(e.c.l.Timeouts.Write)
 	if err := e.c.Send(bufs...); err != nil {
 		return &fault.Error{Side: fault.Client, Op: fault.WriteAnswer, Kind: upstream.KindOf(err), Err: err}
 	}

@@ -64,10 +64,18 @@ func New(l *fiber.Loop, cfg *Config, s *stats.Loop, log *accesslog.Shard) *Loop 
 	}
 	p := &Loop{
 		cfg: cfg, loop: l, stats: s, log: log, random: rand.NewChaCha8(seed),
-		up: upstream.New(l, s, max(1, cfg.IdlePerServer/max(1, cfg.Loops))),
+		up: upstream.New(l, s, share(cfg.IdlePerServer, cfg.Loops)),
 	}
 	l.Every(flushEvery, p.tick)
 	return p
+}
+
+// share is a loop's part of n, and at least one of anything.
+func share(n, loops int) int {
+	if n == 0 {
+		return 0
+	}
+	return max(1, n/max(1, loops))
 }
 
 // Upstream is the loop's connections to servers.
@@ -161,7 +169,7 @@ func (p *Loop) Drain() {
 // Cut closes what a drain has left, and returns how many connections that were.
 func (p *Loop) Cut() int {
 	n := p.clients
-	p.loop.Each(func(fc *fiber.Conn) { fc.Abort() })
+	p.loop.Each(func(fc *fiber.Conn) { fc.End(fiber.ErrStopped) })
 	return n
 }
 

@@ -17,7 +17,7 @@ func (e *serving) relay() bool {
 	if e.uploading() && e.s.upload.src.ended() {
 		c.p.loop.Yield() // its last send has probably ended too, and was only not told yet
 	}
-	if e.uploading() && (s.resp.Status >= 300 || (s.req.Expect100 && !e.continued)) {
+	if e.uploading() && !s.upload.src.ended() && (s.resp.Status >= 300 || (s.req.Expect100 && !e.continued)) {
 		// The client may or may not send the rest of a body that nobody wants (RFC 9110 section 10.1.1): what comes next has no single reading.
 		keep = false
 	}
@@ -28,6 +28,9 @@ func (e *serving) relay() bool {
 	} else {
 		f = e.relayBody()
 	}
+	if f == nil {
+		e.settleUpload()
+	}
 	if e.uploading() {
 		keep = false
 	}
@@ -36,19 +39,36 @@ func (e *serving) relay() bool {
 	}
 	e.stopUpload()
 	e.endServer(f)
+	if f != nil && f.Side != fault.Client && !e.begun {
+		// Nothing of the answer is out: the client can still be told what is wrong with it.
+		step := s.x.Failed(e.now(), f, false)
+		return e.reply(&step.Reply)
+	}
 	s.x.Done(e.now(), f)
 	e.report()
 	switch {
-	case f != nil && f.Side == fault.Client:
-		c.Abort()
 	case f != nil && untilClose:
 		c.Reset() // a FIN would look like the body's end
+	case f != nil && f.Side == fault.Client:
+		c.Abort()
 	case f != nil || !keep:
 		_ = c.Close()
 	default:
 		return true
 	}
 	return false
+}
+
+// settleTime is how long the last piece of a request's body may still take to be sent once the answer is there: the server may have got it, and
+// answered, before the completion of its send was seen.
+const settleTime = time.Second
+
+// settleUpload waits for the end of an upload that has only its last send in flight.
+func (e *serving) settleUpload() {
+	if up := &e.s.upload; e.uploading() && up.fault == nil && up.src.ended() {
+		e.u.WriteBy(e.by(settleTime))
+		e.s.task.Wait()
+	}
 }
 
 // printAnswer prints the head for the client, and sets up how the body is framed. It tells whether the body ends with the connection.
@@ -103,6 +123,7 @@ func (e *serving) relayBody() *fault.Error {
 		if err != nil {
 			return &fault.Error{Side: fault.Server, Op: fault.ReadAnswerBody, Kind: fault.Malformed, Err: err}
 		}
+		e.begun = true
 		if f := e.sendClient(list...); f != nil {
 			return f
 		}

@@ -12,6 +12,7 @@ import (
 func (e *serving) reply(r *exchange.Reply) bool {
 	s, c := e.s, e.c
 	e.closeServer()
+	e.until = 0 // the time of the exchange may be up, but not that of its answer
 	if r.Silent {
 		s.x.Done(e.now(), nil)
 		e.report()

@@ -84,9 +84,7 @@ func (e *serving) reportAttempt(f *fault.Error) {
 
 // abandon ends an exchange whose code has panicked.
 func (e *serving) abandon() {
-	if up := &e.s.upload; up.started {
-		up.stopped = true
-	}
+	e.stopUpload()
 	e.closeServer()
 	x := &e.s.x
 	if x.Times.Response == 0 {

@@ -45,7 +45,8 @@ func (e *serving) serveOne() bool {
 // begin sets what counts for the whole exchange once its route is known.
 func (e *serving) begin() {
 	x := &e.s.x
-	e.until, e.bytesOut, e.interims, e.interimBytes, e.continued = 0, 0, 0, 0, false
+	e.until, e.bytesOut, e.interims, e.interimBytes, e.continued, e.begun = 0, 0, 0, 0, false, false
+	e.prepareBody() // also where no route wants it: it is no request
 	if x.Route == nil {
 		return
 	}
@@ -53,7 +54,6 @@ func (e *serving) begin() {
 	if d := x.Route.Timeouts.Request; d > 0 {
 		e.until = e.now().Add(d)
 	}
-	e.prepareBody()
 }
 
 // keepAlive tells whether the client's connection may go on after this exchange, as far as is known now.

@@ -119,6 +119,9 @@ func (up *upload) pass() {
 func (up *upload) relay() *fault.Error {
 	c, e := up.c(), up.e
 	for !up.src.ended() {
+		if up.stopped { // while it was sending: the wait for the client, which would be woken, has not begun
+			return nil
+		}
 		if len(c.Buffered()) == 0 {
 			if up.src.length > headRoom {
 				c.Bulk(true)
@@ -152,7 +155,7 @@ func (up *upload) send() error {
 		return err
 	}
 	up.e.serverOut += int64(up.src.size)
-	up.u.WriteBy(up.e.by(up.e.s.x.Route.Timeouts.Write))
+	up.u.WriteBy(up.e.until)
 	return up.u.Send(list...)
 }
 

@@ -3,6 +3,7 @@ package sys
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -268,3 +269,19 @@ func RaiseDescriptorLimit() (int, error) {
 
 // IsNotLocal tells whether an address to bind belongs to no interface.
 func IsNotLocal(err error) bool { return errors.Is(err, unix.EADDRNOTAVAIL) }
+
+// IsConnAborted tells whether only the one connection that would have been accepted is gone.
+func IsConnAborted(err error) bool { return errors.Is(err, unix.ECONNABORTED) }
+
+// Acked is a count that grows with what the peer's system has taken of what was sent on a socket; 0 where that cannot be known.
+func Acked(fd int) uint64 {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err == nil {
+		return info.Bytes_acked
+	}
+	queued, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+	if err != nil {
+		return 0
+	}
+	return math.MaxUint64 - uint64(queued) // a Unix socket: what is queued shrinks as the peer reads
+}

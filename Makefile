@@ -1,0 +1,24 @@
+# The two to know: make run, make test.
+
+GO ?= go
+
+.PHONY: run build test fmt lint
+
+# Three servers, a balancer before them, a little load: see what it does.
+run:
+	$(GO) build -o bin/poise ./cmd/poise
+	./bin/poise demo
+
+# One static binary.
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/poise ./cmd/poise
+
+# What CI runs. STEPS="lint tests" runs some of it.
+test:
+	scripts/test.sh $(STEPS)
+
+fmt:
+	$(GO) tool -modfile=tools/go.mod gofumpt -w .
+
+lint:
+	scripts/test.sh lint

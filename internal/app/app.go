@@ -178,7 +178,7 @@ func (a *App) startLoops(n int) error {
 	}
 	var fibers []*fiber.Loop
 	for i := range n {
-		fl, reason, err := fiber.Start(i, fiber.Config{Driver: c.Driver, Log: a.o.Log, Offloads: c.Limits.Offload, Poison: a.o.Poison})
+		fl, reason, err := fiber.Start(i, fiber.Config{Driver: c.Driver, Log: a.o.Log, Poison: a.o.Poison})
 		if err != nil {
 			return err
 		}

@@ -43,7 +43,8 @@ func (a *App) snapshots() []stats.Snapshot {
 		l.fiber.Post(func() {
 			s := l.stats.Snapshot()
 			c := l.fiber.Counters()
-			s.Panics, s.AcceptPauses, s.LongTurns = c.Panics, c.AcceptPauses, c.LongTurns
+			s.Panics, s.LongTurns = c.Panics, c.LongTurns
+			s.AcceptPauses += c.AcceptPauses // beside the proxy's own, at the connection limit
 			got <- s
 		})
 		select {

@@ -158,8 +158,6 @@ type Limits struct {
 	ConnectionsPerClient int `yaml:"connections_per_client" default:"0" min:"0" max:"100000000"`
 	// IdlePerServer is the number of unused connections kept to one server, over all loops. 0: none is kept.
 	IdlePerServer int `yaml:"idle_per_server" default:"256" min:"0" max:"1000000"`
-	// Offload is how many calls that may block, such as connecting by name, run beside the loops at once.
-	Offload int `yaml:"offload" default:"16" min:"1" max:"1024"`
 }
 
 // AccessLog is the record of every exchange: one JSON line each.

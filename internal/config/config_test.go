@@ -70,7 +70,7 @@ func TestDefaults(t *testing.T) {
 			},
 			ServerIdle: time.Minute, Drain: 30 * time.Second,
 		},
-		Limits:    Limits{Head: 64 << 10, Fields: 100, IdlePerServer: 256, Offload: 16},
+		Limits:    Limits{Head: 64 << 10, Fields: 100, IdlePerServer: 256},
 		AccessLog: AccessLog{Enabled: true, Path: "stdout", Format: "json"},
 		Admin:     Admin{Enabled: true, Address: "127.0.0.1:9900"},
 	}

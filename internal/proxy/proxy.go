@@ -125,6 +125,7 @@ func (a *accepter) accept(fc *fiber.Conn) {
 	}
 	if p.cfg.Limits.full() && !a.held && !p.draining {
 		a.held = true
+		p.stats.AcceptPaused()
 		a.ln.Pause()
 	}
 	newConn(p, a.l, fc)

@@ -41,7 +41,10 @@ func (e *serving) record() accesslog.Record {
 		TLS: -1, Idle: span(t.Since, t.FirstByte), Head: span(t.FirstByte, t.Head), Queue: span(t.Head, t.Chosen), Connect: span(t.Chosen, t.Connected),
 		Response: span(t.Connected, t.Response), Body: span(t.Response, t.End), Active: span(t.FirstByte, t.End),
 	}
-	if req.Minor == 0 {
+	switch {
+	case len(req.Method) == 0: // its head was never understood
+		r.Protocol = ""
+	case req.Minor == 0:
 		r.Protocol = "HTTP/1.0"
 	}
 	if x.Cut {

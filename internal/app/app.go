@@ -56,8 +56,10 @@ type App struct {
 	accessLog *accesslog.Log
 	admin     *admin.Server
 
-	idMu     sync.Mutex // guards the numbering of servers
-	mu       sync.Mutex // guards resolved and the growing of pools
+	updating sync.Mutex        // held while a pool's servers change, so that an older list never comes last
+	idMu     sync.Mutex        // guards ids
+	ids      map[[3]string]int // of servers, by pool, name and address
+	mu       sync.Mutex        // guards resolved and the growing of pools
 	resolved map[string][]address
 
 	draining atomic.Bool

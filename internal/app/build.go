@@ -34,11 +34,9 @@ func (a *App) buildPools(loops int) error {
 	if err := a.resolve(); err != nil {
 		return err
 	}
-	ids := 0
-	nextID := func() int { ids++; return ids - 1 }
 	secret := randomBytes()
 	for i, c := range a.o.Config.Pools {
-		spec := pool.Spec{Name: c.Name, ID: i, Policy: policyOf(c.Policy), Servers: a.serversOf(c), Loops: loops, NextID: a.lockedID(nextID)}
+		spec := pool.Spec{Name: c.Name, ID: i, Policy: policyOf(c.Policy), Servers: a.serversOf(c), Loops: loops, NextID: func(s pool.ServerSpec) int { return a.serverID(c.Name, s) }}
 		if c.Health != nil {
 			s := healthOf(c.Health)
 			spec.Health = &s
@@ -56,20 +54,26 @@ func (a *App) buildPools(loops int) error {
 		a.mu.Lock()
 		a.pools = append(a.pools, p)
 		a.mu.Unlock()
-		if p.probers != nil {
-			p.probers.Set(p.pool.Servers())
-		}
+		a.update(p) // a name may have changed meanwhile
 	}
 	return nil
 }
 
-// lockedID numbers servers over all pools: pools call it under locks of their own.
-func (a *App) lockedID(next func() int) func() int {
-	return func() int {
-		a.idMu.Lock()
-		defer a.idMu.Unlock()
-		return next()
+// serverID numbers servers over all pools. One that leaves and comes back, as addresses of a name do, has its number again: what loops keep by number does
+// not grow.
+func (a *App) serverID(pool string, s pool.ServerSpec) int {
+	a.idMu.Lock()
+	defer a.idMu.Unlock()
+	if a.ids == nil {
+		a.ids = map[[3]string]int{}
 	}
+	key := [3]string{pool, s.Name, s.Address}
+	id, ok := a.ids[key]
+	if !ok {
+		id = len(a.ids)
+		a.ids[key] = id
+	}
+	return id
 }
 
 func (a *App) probe(p *poolState) (*probe.Probers, error) {
@@ -143,22 +147,28 @@ func (a *App) nameChanged(name string, addresses []netip.AddrPort) {
 	pools := append([]*poolState(nil), a.pools...)
 	a.mu.Unlock()
 	for _, p := range pools {
-		if !uses(p.cfg, name) {
-			continue
+		if uses(p.cfg, name) {
+			a.update(p)
 		}
-		added, removed := p.pool.Update(clock.Now(), a.serversOf(p.cfg))
-		for _, s := range added {
-			a.o.Log.Info("server added", "pool", s.Pool, "server", s.Name)
+	}
+}
+
+// update brings the present addresses of names into a pool, and probes its servers.
+func (a *App) update(p *poolState) {
+	a.updating.Lock()
+	defer a.updating.Unlock()
+	added, removed := p.pool.Update(clock.Now(), a.serversOf(p.cfg))
+	for _, s := range added {
+		a.o.Log.Info("server added", "pool", s.Pool, "server", s.Name)
+	}
+	for _, s := range removed {
+		a.o.Log.Info("server removed", "pool", s.Pool, "server", s.Name)
+		for _, l := range a.loops {
+			l.fiber.Post(func() { l.proxy.Upstream().CloseIdle(s.ID) })
 		}
-		for _, s := range removed {
-			a.o.Log.Info("server removed", "pool", s.Pool, "server", s.Name)
-			for _, l := range a.loops {
-				l.fiber.Post(func() { l.proxy.Upstream().CloseIdle(s.ID) })
-			}
-		}
-		if p.probers != nil {
-			p.probers.Set(p.pool.Servers())
-		}
+	}
+	if p.probers != nil {
+		p.probers.Set(p.pool.Servers())
 	}
 }
 

@@ -17,19 +17,14 @@ func (a *App) Drain() (cut int) {
 	deadline := clock.Now().Add(a.o.Config.Timeouts.Drain)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	calm := 0
-	for {
-		<-tick.C
-		// Two looks in a row: what a socket's queue held may just be on its way to a loop.
-		if calm++; a.clients() > 0 {
-			calm = 0
-		}
-		if calm > 3 {
-			return 0
-		}
+	for !a.drained() {
 		if clock.Now() >= deadline {
 			break
 		}
+		<-tick.C
+	}
+	if a.drained() {
+		return 0
 	}
 	for _, l := range a.loops {
 		l.fiber.Call(func() { cut += l.proxy.Cut() })
@@ -37,11 +32,12 @@ func (a *App) Drain() (cut int) {
 	return cut
 }
 
-func (a *App) clients() (n int) {
+func (a *App) drained() bool {
+	all := true
 	for _, l := range a.loops {
-		l.fiber.Call(func() { n += l.proxy.Clients() })
+		l.fiber.Call(func() { all = all && l.proxy.Drained() })
 	}
-	return n
+	return all
 }
 
 // Stop ends the program at once. It may be called again, and after a start that failed.

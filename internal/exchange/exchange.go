@@ -172,6 +172,13 @@ func (x *Exchange) Failed(now clock.Instant, f *fault.Error, reused bool) Step {
 	if !f.Safe {
 		x.repeats++
 	}
+	if reused && x.query.Prefer == x.server {
+		// A kept connection that the server has just closed says nothing about the server: affinity holds.
+		x.Fresh = true
+		if x.acquire(now) {
+			return Step{Kind: Forward}
+		}
+	}
 	x.query.Tried.Add(x.server)
 	x.Fresh = true // whatever ended one kept connection may have ended the others
 	if x.acquire(now) {

@@ -374,7 +374,7 @@ func (c *Conn) Interrupt(err error) {
 func (c *Conn) Idle(h Handler, by clock.Instant) {
 	c.handler, c.idleBy, c.bulk = h, by, false
 	c.readBy, c.writeBy = 0, 0
-	if c.unread > 0 || c.recvErr != nil {
+	if c.unread > 0 || c.recvErr != nil || c.intr != nil || c.state != open {
 		c.endIdle()
 		return
 	}
@@ -402,11 +402,15 @@ func (c *Conn) IdleBy(t clock.Instant) {
 func (c *Conn) endIdle() {
 	h := c.handler
 	c.handler, c.idleBy = nil, 0
-	if c.unread > 0 {
+	usable := c.intr == nil && c.state == open
+	if usable && c.unread > 0 {
 		c.loop.serve(h, c)
 		return
 	}
 	err := c.recvErr
+	if !usable {
+		err = net.ErrClosed
+	}
 	c.closeNow()
 	h.Gone(c, err)
 }

@@ -25,8 +25,10 @@ type driver interface {
 	accept(ln *Listener)
 	adopt(c *Conn)           // an accepted connection has got its Conn
 	stopAccept(ln *Listener) // ends accept; what is queued stays in the kernel
-	// drainAccept takes what is queued, without waiting, and closes the listening socket.
+	// drainAccept takes what is queued, and for drainAcceptTime what was on its way; then the listening socket is closed. A driver may do it in two steps
+	// with the listener's timer: its end calls endDrainAccept.
 	drainAccept(ln *Listener)
+	endDrainAccept(ln *Listener)
 	// unlisten closes the listening socket at once; nothing more is told of it.
 	unlisten(ln *Listener)
 

@@ -7,6 +7,9 @@ import (
 	"poise/internal/sys"
 )
 
+// drainAcceptTime is how long a draining listener still takes connections whose handshake was on its way: longer than a round trip to most clients.
+const drainAcceptTime = 250 * time.Millisecond
+
 // acceptPause is how long accepting rests after it failed, mostly for want of descriptors or memory: long enough not to spin, short
 // enough to be back within a second.
 const acceptPause = 100 * time.Millisecond
@@ -22,6 +25,7 @@ type Listener struct {
 	paused   bool // by Pause
 	draining bool
 	shut     bool // the driver was told to close the socket
+	closedUp bool // the socket is closed
 	unix     bool // its clients have no address
 }
 
@@ -41,9 +45,9 @@ func (l *Loop) Listen(fd int, accept, closed func(*Conn)) (*Listener, error) {
 // unlisten closes what is still listening: the loop ends.
 func (l *Loop) unlisten() {
 	for _, ln := range l.listeners {
-		ln.draining = true
-		if !ln.shut {
-			ln.shut = true
+		ln.draining, ln.shut = true, true
+		l.timers.remove(&ln.timer)
+		if !ln.closedUp {
 			l.driver.unlisten(ln)
 		}
 	}
@@ -117,4 +121,15 @@ func (ln *Listener) acceptEnded(err error) {
 	}
 }
 
-func (ln *Listener) expire(clock.Instant) { ln.arm() }
+func (ln *Listener) expire(clock.Instant) {
+	switch {
+	case ln.closedUp:
+	case ln.draining:
+		ln.loop.driver.endDrainAccept(ln)
+	default:
+		ln.arm()
+	}
+}
+
+// Closed tells whether the listening socket is closed, after Drain.
+func (ln *Listener) Closed() bool { return ln.closedUp }

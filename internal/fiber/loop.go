@@ -263,6 +263,7 @@ func (l *Loop) wind() {
 		}
 		l.step(10 * time.Millisecond)
 	}
+	l.Each((*Conn).Abort) // whose fiber hangs: memory goes with the loop
 	l.mu.Lock()
 	l.ended = true
 	l.posted = nil

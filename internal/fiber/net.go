@@ -272,12 +272,13 @@ func (d *netDriver) drainAccept(ln *Listener) {
 	if sc, ok := l.(sys.Controller); ok {
 		_ = sys.Control(sc, func(fd int) { _ = sys.RefuseNew(fd) })
 	}
-	_ = l.(deadliner).SetDeadline(time.Now().Add(20 * time.Millisecond))
+	_ = l.(deadliner).SetDeadline(time.Now().Add(drainAcceptTime))
 	go func() {
 		for {
 			nc, err := l.Accept()
 			if err != nil {
 				_ = l.Close()
+				d.end(func() { ln.closedUp = true })
 				return
 			}
 			d.end(func() { d.accepted(ln, nc) })
@@ -285,7 +286,12 @@ func (d *netDriver) drainAccept(ln *Listener) {
 	}()
 }
 
-func (d *netDriver) unlisten(ln *Listener) { _ = ln.h.net.ln.Close() }
+func (d *netDriver) endDrainAccept(*Listener) {} // drainAccept has no second step here
+
+func (d *netDriver) unlisten(ln *Listener) {
+	_ = ln.h.net.ln.Close()
+	ln.closedUp = true
+}
 
 func (d *netDriver) buffersInUse() (head, body int) { return d.head.InUse(), d.body.InUse() }
 

@@ -78,10 +78,7 @@ func (c *Conn) stalled(now clock.Instant) bool {
 		return false
 	}
 	if acked := c.loop.driver.acked(c); acked != s.acked {
-		if s.acked != 0 {
-			s.moved = now
-		}
-		s.acked = acked
+		s.moved, s.acked = now, acked
 	}
 	s.check = now.Add(s.after / stallChecks)
 	return now.Sub(s.moved) >= s.after
@@ -198,6 +195,7 @@ func (c *Conn) Room() error {
 		c.loop.park()
 		c.forRoom = false
 	}
+	c.timedOut = false
 	return c.sendable()
 }
 

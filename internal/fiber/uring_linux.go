@@ -74,6 +74,7 @@ type group struct {
 	offered int
 	target  int // how many are offered; doubled when receives find none
 	most    int
+	short   bool // a receive of this turn found none
 }
 
 func newURing(l *Loop, cfg Config) (*uring, error) {
@@ -112,6 +113,9 @@ func (d *uring) newGroup(id uint16, entries, target int, slab *sys.Slab) (*group
 
 // refill offers the kernel buffers until it has its target again.
 func (g *group) refill() {
+	if g.short {
+		g.short, g.target = false, min(2*g.target, g.most)
+	}
 	if g.offered >= g.target {
 		return
 	}
@@ -126,12 +130,8 @@ func (g *group) refill() {
 	g.ring.Publish()
 }
 
-// grow offers more from now on: this many connections bring bytes in one turn.
-func (g *group) grow() {
-	if g.offered == 0 { // else it has grown in this turn
-		g.target = min(2*g.target, g.most)
-	}
-}
+// grow offers more from the next turn on: so many connections bring bytes at once.
+func (g *group) grow() { g.short = true }
 
 // take returns the buffer that a completion names.
 func (g *group) take(c *sys.CQE) buffer {
@@ -203,7 +203,7 @@ func (d *uring) enter() {
 func (d *uring) wait(patience time.Duration) {
 	d.refill()
 	d.enter()
-	if len(d.ring.Ready()) == 0 && patience != 0 && len(d.ended) == 0 && d.loop.sleep() {
+	if len(d.ring.Ready()) == 0 && patience != 0 && len(d.ended) == 0 && !d.hungry() && d.loop.sleep() {
 		if err := d.ring.Wait(patience); err != nil {
 			panic("io_uring_enter: " + err.Error())
 		}
@@ -233,6 +233,16 @@ func (d *uring) refill() {
 			d.starved = append(d.starved, c)
 		}
 	}
+}
+
+// hungry tells whether receives were put off although there are buffers: the next turn arms them. It cannot go on: each turn arms one at least.
+func (d *uring) hungry() bool {
+	for _, c := range d.starved {
+		if d.groupOf(c).offered > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *uring) groupOf(c *Conn) *group {
@@ -349,6 +359,10 @@ func (d *uring) adopt(c *Conn) { c.h = d.own(c.h.fd, c, nil) }
 
 func (d *uring) recv(c *Conn, _, big bool) {
 	c.big = big
+	if len(d.starved) > 0 { // behind those that wait already
+		d.starved = append(d.starved, c)
+		return
+	}
 	d.armRecv(c)
 }
 
@@ -480,6 +494,18 @@ func (d *uring) stopAccept(ln *Listener) {
 
 func (d *uring) drainAccept(ln *Listener) {
 	_ = sys.RefuseNew(ln.h.fd) // fails on a Unix socket: there the queue is just emptied
+	d.takeQueued(ln)
+	d.loop.timers.by(&ln.timer, d.loop.now.Add(drainAcceptTime))
+}
+
+func (d *uring) endDrainAccept(ln *Listener) {
+	d.takeQueued(ln)
+	_ = sys.Close(ln.h.fd)
+	d.disown(ln.h)
+	ln.closedUp = true
+}
+
+func (d *uring) takeQueued(ln *Listener) {
 	for {
 		fd, err := sys.AcceptQueued(ln.h.fd)
 		if err != nil {
@@ -487,14 +513,13 @@ func (d *uring) drainAccept(ln *Listener) {
 		}
 		d.accepted(ln, fd)
 	}
-	_ = sys.Close(ln.h.fd)
-	d.disown(ln.h)
 }
 
 func (d *uring) unlisten(ln *Listener) {
 	d.sqe().PrepCancelFD(ln.h.fd)
 	d.sqe().PrepClose(ln.h.fd)
 	d.disown(ln.h)
+	ln.closedUp = true
 }
 
 func (d *uring) buffersInUse() (head, body int) {

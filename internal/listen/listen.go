@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"poise/internal/sys"
@@ -30,6 +32,9 @@ func Bind(address string, n int) (*Socket, error) {
 	}
 	if a.Path != "" {
 		return bindUnix(a, n)
+	}
+	if strings.HasPrefix(address, ":") && !sys.HasIPv6() {
+		a.IP = netip.AddrPortFrom(netip.IPv4Unspecified(), a.IP.Port())
 	}
 	if a.IP.Port() != 0 {
 		// Sockets that share a port would also join those of another process of the same user, and take a part of its connections: a socket that does not

@@ -132,7 +132,7 @@ func (p *Pool) replace(now clock.Instant, specs []ServerSpec, atStart bool) (add
 }
 
 func (p *Pool) newServer(now clock.Instant, spec ServerSpec, atStart bool) *Server {
-	s := &Server{Pool: p.Name, Name: spec.Name, Address: spec.Address, ID: p.nextID(), owner: p}
+	s := &Server{Pool: p.Name, Name: spec.Name, Address: spec.Address, ID: p.nextID(spec), owner: p}
 	s.machine = health.New(now, p.health, atStart)
 	s.state.Store(uint32(s.machine.State()))
 	return s

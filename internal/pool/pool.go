@@ -39,9 +39,9 @@ type Spec struct {
 	ID      int // the number by which the statistics know the pool
 	Policy  Policy
 	Servers []ServerSpec
-	Health  *health.Settings // nil: no probes, every server is up
-	Loops   int              // the number of loops; at least 1 is taken
-	NextID  func() int       // numbers new servers; nil: 0, 1, 2 and so on within this pool. Called under the pool's mutex
+	Health  *health.Settings     // nil: no probes, every server is up
+	Loops   int                  // the number of loops; at least 1 is taken
+	NextID  func(ServerSpec) int // numbers new servers; nil: 0, 1, 2 and so on within this pool. Called under the pool's mutex
 }
 
 // Pool is a named group of servers.
@@ -52,7 +52,7 @@ type Pool struct {
 	policy Policy
 	health *health.Settings
 	loops  int
-	nextID func() int
+	nextID func(ServerSpec) int
 
 	members atomic.Pointer[membership]
 	view    atomic.Pointer[view]
@@ -76,7 +76,7 @@ func New(now clock.Instant, spec Spec) *Pool {
 	p := &Pool{Name: spec.Name, ID: spec.ID, policy: spec.Policy, health: spec.Health, loops: max(spec.Loops, 1), nextID: spec.NextID}
 	if p.nextID == nil {
 		n := -1
-		p.nextID = func() int { n++; return n }
+		p.nextID = func(ServerSpec) int { n++; return n }
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

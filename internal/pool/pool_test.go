@@ -221,7 +221,7 @@ func TestUpdateNewNameIsNewServer(t *testing.T) {
 
 func TestServerIDs(t *testing.T) {
 	next := 10
-	spec := Spec{Policy: &inOrder{}, Servers: specs("a b"), NextID: func() int { next++; return next }}
+	spec := Spec{Policy: &inOrder{}, Servers: specs("a b"), NextID: func(ServerSpec) int { next++; return next }}
 	p := New(start, spec)
 	p.Update(start, specs("b c"))
 	for name, want := range map[string]int{"b": 12, "c": 13} {

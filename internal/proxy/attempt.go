@@ -91,9 +91,16 @@ func (e *serving) readAnswer() *fault.Error {
 		u.ReadBy(e.by(s.x.Route.Timeouts.Response))
 	}
 	scan := h1.Scanner{Response: true}
+	complete := true // parse at once; after a first part, once the scanner has seen the end
 	for {
 		b := u.Buffered()
-		if len(b) > 0 {
+		if len(b) > 0 && !complete {
+			var err error
+			if complete, err = scan.Feed(b, &e.c.p.cfg.Heads); err != nil {
+				return malformedAnswer(err)
+			}
+		}
+		if len(b) > 0 && complete {
 			s.x.AnswerBegun()
 			s.resp.Reset()
 			n, err := h1.ParseResponse(&s.resp, b, s.req.Method, &e.c.p.cfg.Heads)
@@ -112,6 +119,7 @@ func (e *serving) readAnswer() *fault.Error {
 				scan.Reset()
 				continue
 			}
+			complete = false
 			if _, err := scan.Feed(b, &e.c.p.cfg.Heads); err != nil {
 				return malformedAnswer(err)
 			}
@@ -168,7 +176,7 @@ func (e *serving) sendClient(bufs ...[]byte) *fault.Error {
 	e.c.WriteBy(e.until)
 	e.c.StallAfter(e.c.l.Timeouts.Write)
 	if err := e.c.Send(bufs...); err != nil {
-		return &fault.Error{Side: fault.Client, Op: fault.WriteAnswer, Kind: upstream.KindOf(err), Err: err}
+		return clientFault(fault.WriteAnswer, err)
 	}
 	for _, b := range bufs {
 		e.bytesOut += int64(len(b))

@@ -126,6 +126,7 @@ type serving struct {
 	serverIn, serverOut    int64 // of the present attempt
 	keepServer             bool  // the server's connection can serve others
 	continued              bool  // the server has sent 100
+	counted                bool  // the route counts it as in flight
 	begun                  bool  // something of the final answer may be on its way to the client
 }
 

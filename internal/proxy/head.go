@@ -7,7 +7,6 @@ import (
 	"poise/internal/exchange"
 	"poise/internal/fault"
 	"poise/internal/h1"
-	"poise/internal/upstream"
 )
 
 var endOfHead = []byte("\r\n\r\n")
@@ -25,24 +24,29 @@ func (e *serving) readHead() *fault.Error {
 	if d := c.l.Timeouts.Head; d > 0 {
 		c.ReadBy(e.now().Add(d))
 	}
-	var scan h1.Scanner
-	for {
-		b := c.Buffered()
-		if i := bytes.Index(b, endOfHead); i >= 0 {
-			n, err := e.parse(b[:i+len(endOfHead)])
-			if n == 0 && err == nil { // empty lines came first
-				n, err = e.parse(b)
-			}
-			if n > 0 || err != nil {
+	if b := c.Buffered(); len(b) > 0 {
+		if i := bytes.Index(b, endOfHead); i >= 0 { // the usual case: a head comes in one piece
+			if n, err := e.parse(b[:i+len(endOfHead)]); n > 0 || err != nil {
 				return e.gotHead(n, err)
 			}
 		}
-		if _, err := scan.Feed(b, &c.p.cfg.Heads); err != nil {
+	}
+	var scan h1.Scanner
+	for {
+		b := c.Buffered()
+		complete, err := scan.Feed(b, &c.p.cfg.Heads)
+		if complete && err == nil {
+			var n int
+			if n, err = e.parse(b); n > 0 {
+				return e.gotHead(n, nil)
+			}
+		}
+		if err != nil {
 			return e.gotHead(0, err)
 		}
 		if err := c.Fill(); err != nil {
 			s.in = append(s.in[:0], c.Buffered()...)
-			return &fault.Error{Side: fault.Client, Op: fault.ReadHead, Kind: upstream.KindOf(err), Err: err}
+			return clientFault(fault.ReadHead, err)
 		}
 	}
 }

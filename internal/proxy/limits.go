@@ -23,6 +23,14 @@ type limitShard struct {
 	_  [48]byte
 }
 
+// clientOf is what counts as one client: an IPv6 network of 64 bits is one customer's (RFC 6177 section 2).
+func clientOf(a netip.Addr) netip.Addr {
+	if a = a.Unmap(); a.Is6() {
+		return netip.PrefixFrom(a.WithZone(""), 64).Masked().Addr()
+	}
+	return a
+}
+
 func (l *Limits) shard(a netip.Addr) *limitShard {
 	b := a.As16()
 	return &l.shards[(b[15]^b[14]^b[7]^b[6])%uint8(len(l.shards))]
@@ -34,6 +42,7 @@ func (l *Limits) enter(a netip.Addr) bool {
 	if l.PerClient == 0 || !a.IsValid() {
 		return true
 	}
+	a = clientOf(a)
 	s := l.shard(a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,6 +58,7 @@ func (l *Limits) leave(a netip.Addr) {
 	if l.PerClient == 0 || !a.IsValid() {
 		return
 	}
+	a = clientOf(a)
 	s := l.shard(a)
 	s.mu.Lock()
 	defer s.mu.Unlock()

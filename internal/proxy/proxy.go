@@ -81,8 +81,15 @@ func share(n, loops int) int {
 // Upstream is the loop's connections to servers.
 func (p *Loop) Upstream() *upstream.Loop { return p.up }
 
-// Clients is how many client connections are open.
-func (p *Loop) Clients() int { return p.clients }
+// Drained tells whether, after Drain, nothing listens any more and no client is left.
+func (p *Loop) Drained() bool {
+	for _, a := range p.accepts {
+		if !a.ln.Closed() {
+			return false
+		}
+	}
+	return p.clients == 0
+}
 
 func (p *Loop) tick() {
 	if p.log != nil && p.flush {

@@ -49,7 +49,7 @@ func (e *serving) relay() bool {
 	switch {
 	case f != nil && untilClose:
 		c.Reset() // a FIN would look like the body's end
-	case f != nil && f.Side == fault.Client:
+	case f != nil && (f.Side == fault.Client || f.Kind == fault.Cancelled):
 		c.Abort()
 	case f != nil || !keep:
 		_ = c.Close()

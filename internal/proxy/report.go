@@ -17,7 +17,7 @@ func (e *serving) report() {
 		Listener: e.c.l.Index, Route: -1, Pool: -1, Status: x.Status, Duration: t.End.Sub(t.FirstByte), In: e.bytesIn, Out: e.bytesOut,
 		Retries: max(0, x.Attempts-1), Rejected: x.Own, Cut: x.Cut, ClientAborted: x.Status == 499 || x.ClientLeft,
 	}
-	if x.Route != nil {
+	if e.counted {
 		o.Route, o.Pool = x.Route.Index, x.Route.Pool.ID
 		if x.Unavailable {
 			p.stats.Unavailable(x.Route.Pool.ID)

@@ -8,6 +8,8 @@ import (
 // serveOne is the life of one request. It reports whether the connection goes on.
 func (e *serving) serveOne() bool {
 	x := &e.s.x
+	e.until, e.bytesOut, e.interims, e.interimBytes, e.continued, e.begun = 0, 0, 0, 0, false, false
+	e.body, e.counted = bodyNone, false
 	f := e.readHead()
 	now := e.now()
 	e.busy = true
@@ -45,12 +47,12 @@ func (e *serving) serveOne() bool {
 // begin sets what counts for the whole exchange once its route is known.
 func (e *serving) begin() {
 	x := &e.s.x
-	e.until, e.bytesOut, e.interims, e.interimBytes, e.continued, e.begun = 0, 0, 0, 0, false, false
 	e.prepareBody() // also where no route wants it: it is no request
 	if x.Route == nil {
 		return
 	}
 	e.c.p.stats.Start(x.Route.Index)
+	e.counted = true
 	if d := x.Route.Timeouts.Request; d > 0 {
 		e.until = e.now().Add(d)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"poise/internal/fault"
+	"poise/internal/fiber"
 	"poise/internal/h1"
 	"poise/internal/msg"
 	"poise/internal/upstream"
@@ -128,7 +129,7 @@ func (up *upload) relay() *fault.Error {
 			}
 			c.ReadBy(e.by(up.pace.next(e.now())))
 			if err := c.Next(); err != nil {
-				return &fault.Error{Side: fault.Client, Op: fault.ReadBody, Kind: upstream.KindOf(err), Err: err}
+				return clientFault(fault.ReadBody, err)
 			}
 		}
 		e.s.x.BodyTouched()
@@ -138,7 +139,10 @@ func (up *upload) relay() *fault.Error {
 		}
 		up.pace.add(e.now(), used)
 		e.bytesIn += int64(used)
-		if err := up.send(); err != nil {
+		begun := e.now()
+		err = up.send()
+		up.pace.from = up.pace.from.Add(e.now().Sub(begun)) // the server's slowness is not the client's
+		if err != nil {
 			return &fault.Error{Side: fault.Server, Op: fault.WriteBody, Kind: upstream.KindOf(err), Err: err}
 		}
 		c.Discard(used)
@@ -157,6 +161,14 @@ func (up *upload) send() error {
 	up.e.serverOut += int64(up.src.size)
 	up.u.WriteBy(up.e.until)
 	return up.u.Send(list...)
+}
+
+// clientFault says that the client's connection broke, or that we have ended it.
+func clientFault(op fault.Op, err error) *fault.Error {
+	if errors.Is(err, fiber.ErrStopped) {
+		return &fault.Error{Side: fault.Internal, Op: op, Kind: fault.Cancelled, Err: err}
+	}
+	return &fault.Error{Side: fault.Client, Op: op, Kind: upstream.KindOf(err), Err: err}
 }
 
 func clientMalformed(err error) *fault.Error {

@@ -285,3 +285,13 @@ func Acked(fd int) uint64 {
 	}
 	return math.MaxUint64 - uint64(queued) // a Unix socket: what is queued shrinks as the peer reads
 }
+
+// HasIPv6 tells whether the kernel has IPv6 at all.
+func HasIPv6() bool {
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	_ = unix.Close(fd)
+	return true
+}

@@ -48,6 +48,7 @@ type Conn struct {
 	Reused bool
 
 	owner      *Loop
+	of         *pool.Server
 	server     *server
 	id         int
 	since      clock.Instant // idle since
@@ -82,7 +83,7 @@ func (l *Loop) Get(w *Want) (*Conn, *fault.Error) {
 	}
 	s.open++
 	l.stats.ServerOpened(w.Server.ID)
-	return &Conn{Conn: fc, owner: l, server: s, id: w.Server.ID}, nil
+	return &Conn{Conn: fc, owner: l, of: w.Server, server: s, id: w.Server.ID}, nil
 }
 
 // idleConn takes the idle connection that was used last.
@@ -114,7 +115,7 @@ func (l *Loop) serverOf(ps *pool.Server) *server {
 
 // Keep gives the connection back for other exchanges, for at most idle. Nothing may be unread on it.
 func (c *Conn) Keep(idle time.Duration) {
-	if c.server.idle >= c.owner.keep || idle <= 0 || c.Unread() > 0 || c.Broken() != nil {
+	if c.server.idle >= c.owner.keep || idle <= 0 || c.Unread() > 0 || c.Broken() != nil || c.of.Removed() {
 		c.Close()
 		return
 	}
@@ -182,6 +183,9 @@ func (l *Loop) CloseIdle(id int) {
 func connectFault(err error, client *fiber.Conn) *fault.Error {
 	if client != nil && Left(client) {
 		return &fault.Error{Side: fault.Client, Op: fault.Connect, Kind: fault.Cancelled, Err: err}
+	}
+	if errors.Is(err, fiber.ErrStopped) {
+		return &fault.Error{Side: fault.Internal, Op: fault.Connect, Kind: fault.Cancelled, Err: err}
 	}
 	f := &fault.Error{Side: fault.Server, Op: fault.Connect, Kind: KindOf(err), Safe: true, Err: err}
 	if sys.IsOutOfResources(err) {

@@ -30,7 +30,7 @@ func one(t *testing.T, f func(t *testing.T, s testkit.Setup)) {
 }
 
 // The body of a request that no route matches must never be read as the next request.
-func TestReviewBodyWithoutRouteIsNoRequest(t *testing.T) {
+func TestBodyWithoutRouteIsNoRequest(t *testing.T) {
 	one(t, func(t *testing.T, s testkit.Setup) {
 		server := testkit.Serve(t, testkit.Answer(testkit.OK))
 		p := testkit.Start(t, s, `
@@ -56,7 +56,7 @@ pools:
 }
 
 // A client must not be able to take the receive buffers of its loop by sending small packets while its request is at work.
-func TestReviewPipelinedBytesStarveTheLoop(t *testing.T) {
+func TestPipelinedBytesStarveTheLoop(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a while")
 	}
@@ -91,7 +91,7 @@ func TestReviewPipelinedBytesStarveTheLoop(t *testing.T) {
 var spin int64
 
 // What is cut at the end of a drain gets what the server sent, or less, but nothing else.
-func TestReviewCutSendsNothingForeign(t *testing.T) {
+func TestCutSendsNothingForeign(t *testing.T) {
 	one(t, func(t *testing.T, s testkit.Setup) {
 		body := bytes.Repeat([]byte("0123456789abcdef"), 4<<10)
 		server := testkit.Serve(t, func(p *testkit.Peer) {
@@ -133,7 +133,7 @@ func TestReviewCutSendsNothingForeign(t *testing.T) {
 }
 
 // Stop loses no record of the exchanges that it cuts.
-func TestReviewStopLogsWhatItCuts(t *testing.T) {
+func TestStopLogsWhatItCuts(t *testing.T) {
 	one(t, func(t *testing.T, s testkit.Setup) {
 		server := testkit.Serve(t, func(p *testkit.Peer) { _, _ = p.ReadHead(); _, _ = p.ReadHead() })
 		p := testkit.Start(t, s, "listen: 127.0.0.1:0\nservers: ["+server.Addr+"]\n")
@@ -148,7 +148,7 @@ func TestReviewStopLogsWhatItCuts(t *testing.T) {
 }
 
 // idle_per_server: 0 keeps no connection.
-func TestReviewKeepNone(t *testing.T) {
+func TestKeepNone(t *testing.T) {
 	one(t, func(t *testing.T, s testkit.Setup) {
 		server := testkit.Serve(t, testkit.Answer(testkit.OK))
 		p := testkit.Start(t, s, "listen: 127.0.0.1:0\nservers: ["+server.Addr+"]\nlimits: { idle_per_server: 0 }\n")
@@ -162,7 +162,7 @@ func TestReviewKeepNone(t *testing.T) {
 }
 
 // A client that takes little at a time, but takes, is not cut.
-func TestReviewSlowReaderMakesProgress(t *testing.T) {
+func TestSlowReaderMakesProgress(t *testing.T) {
 	one(t, func(t *testing.T, s testkit.Setup) {
 		const size = 32 << 20
 		server := testkit.Serve(t, testkit.Answer(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size))))
@@ -239,7 +239,7 @@ func (r *rig) hold() func() {
 }
 
 // An upload that was stopped before it began does not wait for its client.
-func TestReviewStoppedUploadDoesNotWait(t *testing.T) {
+func TestStoppedUploadDoesNotWait(t *testing.T) {
 	for _, d := range []string{"io_uring", "net"} {
 		t.Run(d, func(t *testing.T) {
 			quit := make(chan struct{})

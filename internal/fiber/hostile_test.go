@@ -31,7 +31,7 @@ func eventually(t *testing.T, l *fiber.Loop, what string, ok func() bool) {
 }
 
 // A connection that nobody reads holds receive buffers in proportion to the bytes that wait, not to the packets that they came in.
-func TestReviewTinySegmentsHoldFewBuffers(t *testing.T) {
+func TestTinySegmentsHoldFewBuffers(t *testing.T) {
 	each(t, func(t *testing.T, l *fiber.Loop) {
 		var conn *fiber.Conn
 		h := &handler{serve: func(c *fiber.Conn) {
@@ -55,7 +55,7 @@ func TestReviewTinySegmentsHoldFewBuffers(t *testing.T) {
 }
 
 // A client that resets before it is accepted must not pass for one on a Unix socket.
-func TestReviewPeerOfAResetConnection(t *testing.T) {
+func TestPeerOfAResetConnection(t *testing.T) {
 	each(t, func(t *testing.T, l *fiber.Loop) {
 		a, _ := sys.ParseAddr("127.0.0.1:0")
 		fd, err := sys.Listen(a, true)
@@ -96,7 +96,7 @@ func TestReviewPeerOfAResetConnection(t *testing.T) {
 }
 
 // What was interrupted is not usable again.
-func TestReviewInterruptedIsNotTaken(t *testing.T) {
+func TestInterruptedIsNotTaken(t *testing.T) {
 	each(t, func(t *testing.T, l *fiber.Loop) {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -129,7 +129,7 @@ func TestReviewInterruptedIsNotTaken(t *testing.T) {
 }
 
 // Bytes that came before the deadline win over the deadline, also when the loop was held up meanwhile.
-func TestReviewBytesBeforeTheDeadlineWin(t *testing.T) {
+func TestBytesBeforeTheDeadlineWin(t *testing.T) {
 	each(t, func(t *testing.T, l *fiber.Loop) {
 		got := make(chan error, 1)
 		reading := make(chan struct{})
@@ -156,7 +156,7 @@ func TestReviewBytesBeforeTheDeadlineWin(t *testing.T) {
 }
 
 // After Stop nothing listens.
-func TestReviewStopClosesListeners(t *testing.T) {
+func TestStopClosesListeners(t *testing.T) {
 	for _, d := range drivers {
 		t.Run(d, func(t *testing.T) {
 			l, _, err := fiber.Start(0, fiber.Config{Driver: d})
@@ -174,7 +174,7 @@ func TestReviewStopClosesListeners(t *testing.T) {
 }
 
 // An accept that fails for good does not spin.
-func TestReviewFailingAcceptDoesNotSpin(t *testing.T) {
+func TestFailingAcceptDoesNotSpin(t *testing.T) {
 	l, _, err := fiber.Start(0, fiber.Config{Driver: "io_uring"})
 	if err != nil {
 		t.Skip(err)
@@ -198,7 +198,7 @@ func TestReviewFailingAcceptDoesNotSpin(t *testing.T) {
 }
 
 // A receive that was put off for want of buffers is armed once there are some, also when nothing else happens.
-func TestReviewNoReceiveIsPutOffForGood(t *testing.T) {
+func TestNoReceiveIsPutOffForGood(t *testing.T) {
 	l, _, err := fiber.Start(0, fiber.Config{Driver: "io_uring"})
 	if err != nil {
 		t.Skip(err)

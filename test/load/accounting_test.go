@@ -1,0 +1,290 @@
+package load
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"poise/internal/testkit"
+)
+
+const (
+	// requestsVariable names the environment variable that says how many requests a driver gets.
+	requestsVariable = "POISE_TEST_REQUESTS"
+	someRequests     = 20_000
+	clients          = 32
+	servers          = 4
+	// killEvery is the time from one server's death to the next one's; the one before is up again by then.
+	killEvery = 2 * time.Second
+)
+
+// TestAccounting sends requests through Poise while one server after the other is killed and comes back, and then accounts for each of them: by what
+// the client got, what the servers did, what Poise counted and what it logged.
+func TestAccounting(t *testing.T) {
+	n := someRequests
+	if s := os.Getenv(requestsVariable); s != "" {
+		var err error
+		if n, err = strconv.Atoi(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if testing.Short() {
+		n = min(n, 4000)
+	}
+	eachDriver(t, 2, func(t *testing.T, s testkit.Setup) {
+		b := begin(t, s, n)
+		b.killServers(t, b.send())
+		b.checkOutcomes(t)
+		b.checkServers(t)
+		b.checkMetrics(t)
+		b.poise.App.Stop() // writes the log's last records
+		b.checkLog(t)
+		t.Log(b.summary())
+	})
+}
+
+// books is one run of the load, and what is known of it.
+type books struct {
+	poise    *testkit.Poise
+	admin    *adminClient
+	servers  []*server
+	outcomes []outcome // by request
+	surplus  []error   // by client: what came at the end that nobody has asked for
+	kills    int
+}
+
+func begin(t *testing.T, s testkit.Setup, n int) *books {
+	dir := t.TempDir()
+	b := &books{outcomes: make([]outcome, n), surplus: make([]error, clients)}
+	var addrs []string
+	for i := range servers {
+		srv := startServer(t, dir, i)
+		b.servers = append(b.servers, srv)
+		addrs = append(addrs, srv.addr)
+	}
+	socket := filepath.Join(dir, "admin")
+	b.poise = testkit.Start(t, s, fmt.Sprintf(`
+listen: 127.0.0.1:0
+servers: [%s]
+health: { http: { path: %s }, interval: 200ms }
+admin: { address: "unix:%s" }
+`, strings.Join(addrs, ", "), probePath, socket))
+	b.admin = newAdminClient(t, socket)
+	for _, srv := range b.servers {
+		awaitState(t, b.poise, srv.addr, "up")
+	}
+	return b
+}
+
+// killServers kills one server after the other until the clients are done. Every second one stays away until Poise has noticed.
+func (b *books) killServers(t *testing.T, done <-chan struct{}) {
+	t.Helper()
+	tick := time.NewTicker(killEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+		}
+		s := b.servers[b.kills%len(b.servers)]
+		s.kill()
+		b.kills++
+		if b.kills%2 == 0 {
+			awaitState(t, b.poise, s.addr, "down")
+		}
+		s.restart(t)
+		awaitState(t, b.poise, s.addr, "up")
+	}
+}
+
+// send lets the clients do all requests, and returns what is closed when they are done.
+func (b *books) send() <-chan struct{} {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for i := range clients {
+		wg.Go(func() {
+			c := &client{addr: b.poise.Addr}
+			defer c.close()
+			for {
+				id := int(next.Add(1)) - 1
+				if id >= len(b.outcomes) {
+					break
+				}
+				b.outcomes[id] = c.do(newRequest(id))
+			}
+			b.surplus[i] = c.surplus()
+		})
+	}
+	done := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(done)
+	}()
+	return done
+}
+
+// checkOutcomes looks at what the clients got. A request of which Poise could not know whether it was executed, or which is not at hand any
+// more, may get 502, if its server died.
+func (b *books) checkOutcomes(t *testing.T) {
+	if err := errors.Join(b.surplus...); err != nil {
+		t.Error(err)
+	}
+	broken, failed := 0, 0
+	for id := range b.outcomes {
+		o, q := &b.outcomes[id], newRequest(id)
+		var err error
+		switch {
+		case o.fault != nil:
+			err = o.fault
+		case o.cut:
+			broken++
+		case o.status == http.StatusOK:
+		case o.status == http.StatusBadGateway && !q.repeatable():
+			broken++
+		default:
+			err = fmt.Errorf("status %d", o.status)
+		}
+		if err == nil {
+			continue
+		}
+		if failed++; failed <= 20 {
+			t.Errorf("%s %d (%d bytes, chunked %v, slow %q, 1.0 %v): %v", q.method, id, q.size, q.chunked, q.slow, q.old, err)
+		}
+	}
+	if failed > 0 {
+		t.Errorf("%d of %d requests got what must not be; %d kills", failed, len(b.outcomes), b.kills)
+	}
+	if broken == 0 && b.kills > 3 {
+		t.Errorf("%d kills and nothing broke off: the load is no test", b.kills)
+	}
+	if most := b.kills * clients; broken > most {
+		t.Errorf("%d requests broke off, want at most %d: what %d clients had under way at %d kills", broken, most, clients, b.kills)
+	}
+}
+
+// checkServers compares what the clients got with what the servers did.
+func (b *books) checkServers(t *testing.T) {
+	times := map[string]int{} // by method and id
+	where := map[string]bool{}
+	for _, s := range b.servers {
+		for _, r := range s.executed(t) {
+			times[r]++
+			where[r+" "+s.name] = true
+		}
+	}
+	for id := range b.outcomes {
+		o, q := &b.outcomes[id], newRequest(id)
+		name := q.method + "/" + strconv.Itoa(id)
+		n := times[name]
+		delete(times, name)
+		switch {
+		case q.method == "POST" && n > 1:
+			t.Errorf("%s was executed %d times, want once", name, n)
+		case n > 2:
+			t.Errorf("%s was executed %d times, want at most twice", name, n)
+		case o.status == http.StatusOK && !where[name+" "+o.server]:
+			t.Errorf("%s was answered by %s, which knows nothing of it", name, o.server)
+		}
+	}
+	for name := range times {
+		t.Errorf("the servers executed %s, which nobody has sent", name)
+	}
+}
+
+// count counts the outcomes that ok likes.
+func (b *books) count(ok func(o *outcome) bool) (n int) {
+	for i := range b.outcomes {
+		if ok(&b.outcomes[i]) {
+			n++
+		}
+	}
+	return n
+}
+
+func (b *books) cuts() int { return b.count(func(o *outcome) bool { return o.cut }) }
+
+// checkMetrics compares what the clients got with what Poise has counted.
+func (b *books) checkMetrics(t *testing.T) {
+	all := len(b.outcomes)
+	var m metrics
+	testkit.Eventually(t, fmt.Sprintf("count of %d requests", all), func() bool {
+		m = b.admin.metrics(t)
+		return m.sum("poise_listener_requests_total") >= all
+	})
+	failed := b.count(func(o *outcome) bool { return o.status == http.StatusBadGateway })
+	for _, c := range []struct {
+		metric string
+		want   int
+	}{
+		{"poise_listener_requests_total", all},
+		{"poise_route_requests_total", all},
+		{"poise_pool_requests_total", all},
+		{"poise_route_aborted_after_head_total", b.cuts()},
+		{"poise_listener_rejected_requests_total", failed},
+		{`poise_listener_requests_total{code="5xx"`, failed},
+		{"poise_listener_client_aborts_total", 0},
+		{"poise_route_in_flight_requests", 0},
+		{"poise_pool_in_flight_requests", 0},
+		{"poise_server_in_flight_requests", 0},
+		{"poise_pool_unavailable_total", 0},
+		{"poise_loop_panics_total", 0},
+		{"poise_access_log_dropped_total", 0},
+	} {
+		if got := m.sum(c.metric); got != c.want {
+			t.Errorf("%s = %d, want %d", c.metric, got, c.want)
+		}
+	}
+}
+
+// checkLog finds one record for every request, which tells the same as the client.
+func (b *books) checkLog(t *testing.T) {
+	f, err := os.Open(b.poise.AccessLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	logged := make([]int, len(b.outcomes))
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		var r struct {
+			Path, End string
+			Status    int
+		}
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			t.Fatalf("%v in the log record %s", err, lines.Bytes())
+		}
+		_, query, _ := strings.Cut(r.Path, "?")
+		v, _ := url.ParseQuery(query)
+		id, err := strconv.Atoi(v.Get("id"))
+		if err != nil || id < 0 || id >= len(logged) {
+			t.Fatalf("a log record of a request that nobody has sent: %s", lines.Bytes())
+		}
+		logged[id]++
+		o := &b.outcomes[id]
+		if cut := len(r.End) > 1 && r.End[1] == 'D'; r.Status != o.status || cut != o.cut {
+			t.Errorf("the client got %d, cut %v; log record %s", o.status, o.cut, lines.Bytes())
+		}
+	}
+	for id, n := range logged {
+		if n != 1 {
+			t.Errorf("request %d has %d log records, want 1", id, n)
+		}
+	}
+}
+
+func (b *books) summary() string {
+	failed := b.count(func(o *outcome) bool { return o.status == http.StatusBadGateway })
+	return fmt.Sprintf("%d requests, %d kills: %d answers cut, %d times 502", len(b.outcomes), b.kills, b.cuts(), failed)
+}

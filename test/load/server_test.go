@@ -1,0 +1,152 @@
+package load
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// serverHost is where servers listen that come back on the same port. Connections are made from 127.0.0.1, so that none can take such a port, and none
+// to a server that is down can end up at itself.
+const serverHost = "127.0.0.2"
+
+// slowness is how long a slow request, response or upload rests in its middle: long enough that a kill meets some.
+const slowness = 200 * time.Millisecond
+
+// server is a server process that can be killed and comes back on the same port.
+type server struct {
+	*process
+	name, record string
+}
+
+func startServer(t testing.TB, dir string, number int) *server {
+	t.Helper()
+	s := &server{name: fmt.Sprintf("s%d", number)}
+	s.record = filepath.Join(dir, s.name)
+	s.start(t, serverHost+":0")
+	t.Cleanup(func() { s.kill() })
+	return s
+}
+
+func (s *server) start(t testing.TB, addr string) {
+	t.Helper()
+	s.process = spawn(t, "server", 0, "POISE_TEST_LISTEN="+addr, "POISE_TEST_NAME="+s.name, "POISE_TEST_RECORD="+s.record)
+}
+
+// restart brings a killed server back.
+func (s *server) restart(t testing.TB) {
+	t.Helper()
+	s.start(t, s.addr)
+}
+
+// executed lists the requests that the server's processes began to handle, as "METHOD id".
+func (s *server) executed(t testing.TB) []string {
+	t.Helper()
+	b, err := os.ReadFile(s.record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(strings.ReplaceAll(string(b), " ", "/"))
+}
+
+// serverRole is the server's side: it answers in other goroutines.
+func serverRole() (addr string, err error) {
+	record, err := os.OpenFile(os.Getenv("POISE_TEST_RECORD"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return "", err
+	}
+	ln, err := net.Listen("tcp", os.Getenv("POISE_TEST_LISTEN"))
+	if err != nil {
+		return "", err
+	}
+	h := &answerer{name: os.Getenv("POISE_TEST_NAME"), record: record}
+	go func() { _ = http.Serve(ln, h) }()
+	return ln.Addr().String(), nil
+}
+
+// answerer does what a request's query says, and tells what it got.
+type answerer struct {
+	name   string
+	record io.Writer // one write a request, which a kill cannot take back
+}
+
+func (a *answerer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == probePath {
+		return
+	}
+	q := r.URL.Query()
+	fmt.Fprintf(a.record, "%s %s\n", r.Method, q.Get("id"))
+	sum := sha256.New()
+	if _, err := io.Copy(sum, r.Body); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if q.Get("slow") == slowHead {
+		rest()
+	}
+	a.answer(w, q, hex.EncodeToString(sum.Sum(nil)))
+}
+
+func (a *answerer) answer(w http.ResponseWriter, q url.Values, sum string) {
+	size, err := strconv.Atoi(q.Get("size"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("X-Id", q.Get("id"))
+	h.Set("X-Sum", sum)
+	h.Set("X-Server", a.name)
+	body := pattern(nil, "answer "+q.Get("id"), size)
+	if q.Get("chunked") == "" {
+		h.Set("Content-Length", strconv.Itoa(size))
+	} else {
+		_ = http.NewResponseController(w).Flush()
+	}
+	half := size / 2
+	_, _ = w.Write(body[:half])
+	if q.Get("slow") == slowBody {
+		_ = http.NewResponseController(w).Flush()
+		rest()
+	}
+	_, _ = w.Write(body[half:])
+}
+
+// rest is what makes the slow ones slow.
+func rest() { <-time.After(slowness) }
+
+// pattern makes a body of the size that nobody else's looks like, in the memory of b if it suffices.
+func pattern(b []byte, of string, size int) []byte {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, of)
+	random := rand.NewPCG(h.Sum64(), 0)
+	b = b[:0]
+	for len(b) < size {
+		b = binary.LittleEndian.AppendUint64(b, random.Uint64())
+	}
+	return b[:size]
+}
+
+func TestPattern(t *testing.T) {
+	a, b := pattern(nil, "a", 1001), pattern(make([]byte, 5), "a", 1001)
+	if !bytes.Equal(a, b) || len(a) != 1001 {
+		t.Errorf("pattern(a) = %d bytes and %d bytes that differ, want twice the same 1001", len(a), len(b))
+	}
+	if bytes.Equal(a, pattern(nil, "b", 1001)) {
+		t.Error("pattern(a) = pattern(b)")
+	}
+}

@@ -86,7 +86,7 @@ func (e *serving) serverFault(op fault.Op, err error) *fault.Error {
 // readAnswer reads heads until the final response's.
 func (e *serving) readAnswer() *fault.Error {
 	s, u := e.s, e.u
-	u.ReadBy(e.until)
+	u.ReadBy(0) // while the request is on its way, what bounds that bounds this
 	if !e.uploading() {
 		u.ReadBy(e.by(s.x.Route.Timeouts.Response))
 	}

@@ -36,9 +36,17 @@ func (l *Limits) shard(a netip.Addr) *limitShard {
 	return &l.shards[(b[15]^b[14]^b[7]^b[6])%uint8(len(l.shards))]
 }
 
-// enter counts a connection, and tells whether it may stay. leave follows in either case.
+// admit takes a place in the total, if there is one.
+func (l *Limits) admit() bool {
+	if l.total.Add(1) <= int64(l.Connections) || l.Connections == 0 {
+		return true
+	}
+	l.total.Add(-1)
+	return false
+}
+
+// enter counts a connection of a client, and tells whether it may stay. leave follows in either case.
 func (l *Limits) enter(a netip.Addr) bool {
-	l.total.Add(1)
 	if l.PerClient == 0 || !a.IsValid() {
 		return true
 	}
@@ -54,7 +62,6 @@ func (l *Limits) enter(a netip.Addr) bool {
 }
 
 func (l *Limits) leave(a netip.Addr) {
-	l.total.Add(-1)
 	if l.PerClient == 0 || !a.IsValid() {
 		return
 	}
@@ -65,9 +72,4 @@ func (l *Limits) leave(a netip.Addr) {
 	if s.n[a]--; s.n[a] <= 0 {
 		delete(s.n, a)
 	}
-}
-
-// full tells whether no more connections should be accepted.
-func (l *Limits) full() bool {
-	return l.Connections > 0 && l.total.Load() >= int64(l.Connections)
 }

@@ -8,6 +8,7 @@ package proxy
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -106,7 +107,9 @@ type accepter struct {
 	loop *Loop
 	l    *Listener
 	ln   *fiber.Listener
-	held bool // accepting rests: the connection limit is reached
+	// waiting were accepted before this loop knew that the connection limit was reached. While there are any, accepting rests: who comes waits in the kernel's
+	// queue.
+	waiting []*fiber.Conn
 }
 
 // Listen serves the connections of a listening descriptor, which it takes over.
@@ -122,33 +125,53 @@ func (p *Loop) Listen(l *Listener, fd int) error {
 }
 
 func (a *accepter) accept(fc *fiber.Conn) {
-	p := a.loop
+	p, limits := a.loop, a.loop.cfg.Limits
 	p.clients++
 	p.stats.ClientOpened(a.l.Index)
-	if !p.cfg.Limits.enter(fc.Peer().IP.Addr()) {
+	admitted := limits.admit()
+	if !limits.enter(fc.Peer().IP.Addr()) {
+		if !admitted {
+			limits.total.Add(1) // closed takes it back
+		}
 		p.stats.ClientRefused(a.l.Index)
 		fc.Abort()
 		return
 	}
-	if p.cfg.Limits.full() && !a.held && !p.draining {
-		a.held = true
+	if admitted {
+		newConn(p, a.l, fc)
+		return
+	}
+	if len(a.waiting) == 0 {
 		p.stats.AcceptPaused()
 		a.ln.Pause()
 	}
-	newConn(p, a.l, fc)
+	a.waiting = append(a.waiting, fc)
 }
 
 func (a *accepter) closed(fc *fiber.Conn) {
-	a.loop.clients--
-	a.loop.stats.ClientClosed(a.l.Index)
-	a.loop.cfg.Limits.leave(fc.Peer().IP.Addr())
+	p, limits := a.loop, a.loop.cfg.Limits
+	p.clients--
+	p.stats.ClientClosed(a.l.Index)
+	limits.leave(fc.Peer().IP.Addr())
+	if i := slices.Index(a.waiting, fc); i >= 0 {
+		a.waiting = slices.Delete(a.waiting, i, i+1)
+	} else {
+		limits.total.Add(-1)
+	}
 	a.resume()
 }
 
-// resume accepts again once there is room.
+// resume serves who waits once there is room, and accepts again when nobody does.
 func (a *accepter) resume() {
-	if a.held && !a.loop.cfg.Limits.full() && !a.loop.draining {
-		a.held = false
+	if len(a.waiting) == 0 {
+		return
+	}
+	for len(a.waiting) > 0 && a.loop.cfg.Limits.admit() {
+		fc := a.waiting[0]
+		a.waiting = slices.Delete(a.waiting, 0, 1)
+		newConn(a.loop, a.l, fc)
+	}
+	if len(a.waiting) == 0 && !a.loop.draining {
 		a.ln.Resume()
 	}
 }

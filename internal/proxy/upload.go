@@ -111,6 +111,7 @@ func (up *upload) pass() {
 	case f.Side == fault.Server && f.Kind != fault.Timeout:
 		// The server reads no more. It may have answered before: the answer, or the connection's end, tells.
 		up.fault = f
+		up.u.ReadBy(up.e.by(up.e.s.x.Route.Timeouts.Response))
 	default:
 		up.fault = f
 		up.u.Interrupt(f)

@@ -80,3 +80,14 @@ func (p *Poise) Await(t testing.TB, path string) Record {
 	})
 	return found
 }
+
+// ParsedAtLeast is Parsed where there may be more records than n.
+func (p *Poise) ParsedAtLeast(t testing.TB, n int) map[string][]Record {
+	t.Helper()
+	all := map[string][]Record{}
+	for _, line := range p.Records(t, n) {
+		r := ParseRecord(t, line)
+		all[r.Path] = append(all[r.Path], r)
+	}
+	return all
+}

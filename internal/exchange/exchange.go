@@ -154,6 +154,9 @@ func (x *Exchange) acquire(now clock.Instant) bool {
 // BodyTouched says that bytes of the request's body were taken from the client and may be gone: it cannot be sent again.
 func (x *Exchange) BodyTouched() { x.bodyTouched = true }
 
+// HasTouchedBody tells whether BodyTouched was called.
+func (x *Exchange) HasTouchedBody() bool { return x.bodyTouched }
+
 // AnswerBegun says that a byte of an answer has come: the request was not in vain, and is not sent again.
 func (x *Exchange) AnswerBegun() { x.answerBegun = true }
 

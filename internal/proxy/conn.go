@@ -127,6 +127,7 @@ type serving struct {
 	keepServer             bool  // the server's connection can serve others
 	continued              bool  // the server has sent 100
 	counted                bool  // the route counts it as in flight
+	early                  bool  // the whole answer came before the whole request was there
 	begun                  bool  // something of the final answer may be on its way to the client
 }
 

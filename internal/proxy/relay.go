@@ -17,9 +17,10 @@ func (e *serving) relay() bool {
 	if e.uploading() && e.s.upload.src.ended() {
 		c.p.loop.Yield() // its last send has probably ended too, and was only not told yet
 	}
-	if e.uploading() && !s.upload.src.ended() && (s.resp.Status >= 300 || (s.req.Expect100 && !e.continued)) {
+	if e.bodyMissing() && (s.resp.Status >= 300 || (s.req.Expect100 && !e.continued)) {
 		// The client may or may not send the rest of a body that nobody wants (RFC 9110 section 10.1.1): what comes next has no single reading.
 		keep = false
+		e.haltUpload()
 	}
 	untilClose, err := e.printAnswer(&keep)
 	var f *fault.Error
@@ -34,7 +35,7 @@ func (e *serving) relay() bool {
 	if e.uploading() {
 		keep = false
 	}
-	if f == nil && s.resp.KeepAlive && s.resp.Length != msg.UntilClose && !e.uploading() && e.u.Unread() == 0 {
+	if f == nil && !e.early && s.resp.KeepAlive && s.resp.Length != msg.UntilClose && !e.uploading() && e.u.Unread() == 0 {
 		e.keepServer = true
 	}
 	e.stopUpload()
@@ -118,6 +119,10 @@ func (e *serving) relayBody() *fault.Error {
 			}
 			end = s.src.ended()
 		}
+		if end {
+			// A server that has said all before it has the body may never read it, or take it for its next request: its connection serves no other.
+			e.early = e.bodyMissing()
+		}
 		e.serverIn += int64(used)
 		list, err := s.sink.frame(head, &s.src, end)
 		if err != nil {
@@ -136,6 +141,9 @@ func (e *serving) relayBody() *fault.Error {
 		}
 	}
 }
+
+// bodyMissing tells whether the server has an answer although a part of the request's body was not even received.
+func (e *serving) bodyMissing() bool { return e.uploading() && !e.s.upload.src.ended() }
 
 // awaitBody waits for more of the answer's body; end: it has ended with its connection.
 func (e *serving) awaitBody() (end bool, f *fault.Error) {

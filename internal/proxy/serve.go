@@ -9,7 +9,7 @@ import (
 func (e *serving) serveOne() bool {
 	x := &e.s.x
 	e.until, e.bytesOut, e.interims, e.interimBytes, e.continued, e.begun = 0, 0, 0, 0, false, false
-	e.body, e.counted = bodyNone, false
+	e.body, e.counted, e.early = bodyNone, false, false
 	f := e.readHead()
 	now := e.now()
 	e.busy = true

@@ -92,6 +92,17 @@ func (e *serving) stopUpload() {
 	e.c.Bulk(false)
 }
 
+// haltUpload takes nothing more of a body that was refused before a byte of it came: what follows may be no body.
+func (e *serving) haltUpload() {
+	if e.s.x.HasTouchedBody() {
+		return
+	}
+	e.s.upload.stopped = true
+	e.c.ReadBy(e.now())
+	e.s.task.Wait()
+	e.c.ReadBy(0)
+}
+
 func (up *upload) pass() {
 	finished := false
 	defer func() {
@@ -131,6 +142,9 @@ func (up *upload) relay() *fault.Error {
 			c.ReadBy(e.by(up.pace.next(e.now())))
 			if err := c.Next(); err != nil {
 				return clientFault(fault.ReadBody, err)
+			}
+			if up.stopped {
+				return nil
 			}
 		}
 		e.s.x.BodyTouched()

@@ -10,6 +10,7 @@ cd "$(dirname "$0")/.."
 runs=${1:-5} seconds=${2:-4}
 haproxy=${HAPROXY:-haproxy} nginx=${NGINX:-nginx}
 dir=$(mktemp -d)
+chmod 755 "$dir" # nginx reads its files as another user
 pids=()
 finish() {
 	for p in "${pids[@]}"; do kill "$p" 2>/dev/null || true; done

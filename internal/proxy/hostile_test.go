@@ -195,18 +195,25 @@ func TestSlowReaderMakesProgress(t *testing.T) {
 
 // rig is a proxy on a loop that a test can hold up.
 type rig struct {
-	loop *fiber.Loop
-	addr string
+	loop  *fiber.Loop
+	addr  string
+	stats *stats.Loop
+	pool  *pool.Pool
 }
 
 func newRig(t *testing.T, driver, server string, tm route.Timeouts) *rig {
+	t.Helper()
+	policy, _ := balance.ByName("round_robin")
+	return newRigWith(t, driver, server, tm, policy)
+}
+
+func newRigWith(t *testing.T, driver, server string, tm route.Timeouts, policy pool.Policy) *rig {
 	t.Helper()
 	l, _, err := fiber.Start(0, fiber.Config{Driver: driver, Poison: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.Stop)
-	policy, _ := balance.ByName("round_robin")
 	pl := pool.New(clock.Now(), pool.Spec{Name: "p", Policy: policy, Servers: []pool.ServerSpec{{Address: server, Weight: 1}}, Loops: 1})
 	table, _, err := route.Build([]route.Listener{{Name: "l", Routes: []route.Spec{{Route: route.Route{Name: "r", Pool: pl, Timeouts: tm}}}}})
 	if err != nil {
@@ -221,13 +228,14 @@ func newRig(t *testing.T, driver, server string, tm route.Timeouts) *rig {
 		t.Fatal(err)
 	}
 	addr := sys.LocalAddr(fd).String()
+	st := &stats.Loop{}
 	l.Call(func() {
-		err = proxy.New(l, cfg, &stats.Loop{}, nil).Listen(&proxy.Listener{Name: "l", Timeouts: tm}, fd)
+		err = proxy.New(l, cfg, st, nil).Listen(&proxy.Listener{Name: "l", Timeouts: tm}, fd)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{l, addr}
+	return &rig{l, addr, st, pl}
 }
 
 // hold stops the loop until the returned function is called.

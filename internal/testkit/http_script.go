@@ -46,16 +46,6 @@ func ReplyAndClose(response string) Script {
 	}
 }
 
-// ReplyAndReset is a script that answers, waits until more comes from pass, and resets the connection.
-func ReplyAndReset(response string, pass <-chan struct{}) Script {
-	return func(p *Peer, _ string) bool {
-		_ = p.Send(response)
-		<-pass
-		p.Reset()
-		return false
-	}
-}
-
 // PathOf is the target of a request head.
 func PathOf(head string) string {
 	_, rest, _ := strings.Cut(head, " ")

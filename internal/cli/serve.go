@@ -16,6 +16,7 @@ type service struct {
 	*program
 	app     *app.App
 	config  *config.Config
+	log     *lossyLog
 	signals <-chan os.Signal
 	release func()
 
@@ -26,6 +27,9 @@ type service struct {
 
 	showBy time.Time // when the pools are shown, whether their first probes are over or not
 }
+
+// logPatience is how long the end of the program waits for its log's sink.
+const logPatience = time.Second
 
 // serve runs a configuration until a signal ends it.
 func (p *program) serve(cfg *config.Config) error {
@@ -42,13 +46,14 @@ func (p *program) serve(cfg *config.Config) error {
 func (p *program) start(cfg *config.Config) (*service, error) {
 	signals, release := p.notify() // before anything is bound, so that none is lost
 	fmt.Fprintln(p.err, thisBuild())
-	log := slog.New(slog.NewTextHandler(p.err, nil))
-	a, err := app.Start(app.Options{Config: cfg, Log: log, Version: thisBuild().Version})
+	log := newLossyLog(p.err)
+	a, err := app.Start(app.Options{Config: cfg, Log: slog.New(slog.NewTextHandler(log, nil)), Version: thisBuild().Version})
 	if err != nil {
+		log.Close(logPatience)
 		release()
 		return nil, failed(err)
 	}
-	return &service{program: p, app: a, config: cfg, signals: signals, release: release, showBy: time.Now().Add(firstRound(cfg))}, nil
+	return &service{program: p, app: a, config: cfg, log: log, signals: signals, release: release, showBy: time.Now().Add(firstRound(cfg))}, nil
 }
 
 // wait returns when the end was asked for. It also shows the pools, as soon as each server had its first probe.
@@ -93,6 +98,7 @@ func (s *service) handle(sig os.Signal) {
 // stop drains, and returns how that went. A second signal ends it at once.
 func (s *service) stop() error {
 	defer s.release()
+	defer s.log.Close(logPatience)
 	limit := s.config.Timeouts.Drain
 	fmt.Fprintf(s.err, "poise: draining until %s at the latest; another signal stops at once\n", time.Now().Add(limit).Format(time.TimeOnly))
 	drained := make(chan int, 1)

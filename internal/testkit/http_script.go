@@ -136,7 +136,7 @@ func Unusable(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close() //nolint:errcheck // it has done its work
+	defer ln.Close() // it has done its work
 	c := DialWith(t, &net.Dialer{}, ln.Addr().String())
 	other, err := ln.Accept()
 	if err != nil {

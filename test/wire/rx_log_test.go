@@ -27,7 +27,7 @@ func metric(t *testing.T, socket, name string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it is read to its end
+	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +56,7 @@ func TestRX13BlockedLog(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer pipe.Close() //nolint:errcheck // a test's pipe
+		defer pipe.Close()
 		p, _ := before(t, s, nil, fmt.Sprintf("access_log: { path: %q }", fifo), fmt.Sprintf("admin: { address: %q }", "unix:"+socket))
 		const batch = 100
 		request := strings.Repeat(getOf("/"+strings.Repeat("x", 8000)), batch)

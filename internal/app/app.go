@@ -1,6 +1,6 @@
 // Package app builds the running program from a configuration, and takes it down again: it is the only package that knows all others.
 //
-// It decides nothing about a request. Start reading at Start; build.go makes pools and routes, state.go tells how things are, stop.go drains.
+// It decides nothing about a request. Start reading at Start; pools.go makes pools, table.go routes, state.go tells how things are, stop.go drains.
 package app
 
 import (

@@ -40,13 +40,15 @@ func (a *App) snapshots() []stats.Snapshot {
 	var all []stats.Snapshot
 	for _, l := range a.loops {
 		got := make(chan stats.Snapshot, 1)
-		l.fiber.Post(func() {
+		if !l.fiber.Post(func() {
 			s := l.stats.Snapshot()
 			c := l.fiber.Counters()
 			s.Panics, s.LongTurns = c.Panics, c.LongTurns
 			s.AcceptPauses += c.AcceptPauses // beside the proxy's own, at the connection limit
 			got <- s
-		})
+		}) {
+			continue // the loop has ended
+		}
 		select {
 		case s := <-got:
 			all = append(all, s)

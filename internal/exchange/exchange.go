@@ -64,6 +64,9 @@ type Exchange struct {
 	// From is the address that the request is taken to come from: the connection's, or what a trusted proxy says.
 	From netip.Addr
 
+	// Until bounds the exchange: nothing is tried again after it. 0: no bound.
+	Until clock.Instant
+
 	Times  Times
 	Status int  // what the client got; 499 if it left before
 	Cut    bool // the response broke off after its head
@@ -169,7 +172,7 @@ func (x *Exchange) Failed(now clock.Instant, f *fault.Error, reused bool) Step {
 	if f.Side != fault.Server {
 		return x.fail(f)
 	}
-	if !x.mayRepeat(f) {
+	if (x.Until != 0 && now >= x.Until) || !x.mayRepeat(f) {
 		return x.fail(f)
 	}
 	if !f.Safe {
@@ -274,10 +277,6 @@ func (x *Exchange) findAffinity() {
 func (x *Exchange) affinityCookie() *affinity.Cookie {
 	if x.Route == nil || x.Route.Affinity == nil || x.server == nil || x.cookie.server == x.server {
 		return nil
-	}
-	x.cookie.out = 'I'
-	if x.cookie.server != nil {
-		x.cookie.out = 'U'
 	}
 	return x.Route.Affinity
 }

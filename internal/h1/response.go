@@ -55,6 +55,9 @@ func finishResponse(r *msg.Response, head bool, f *framing) {
 	switch {
 	case head || r.Status < 200 || r.Status == 204 || r.Status == 304:
 		r.Length = 0 // whatever the fields say (RFC 9112 §6.3)
+		if r.Status == 204 && (f.codings > 0 || f.length > 0) {
+			r.KeepAlive = false // it has announced what must not be there, and may send it after the next request
+		}
 	case f.codings > 0:
 		r.Length = msg.Chunked
 	case r.HasLength:

@@ -12,16 +12,6 @@ func (fs Fields) Get(id ID) ([]byte, bool) {
 	return nil, false
 }
 
-// GetName returns the first value of a field by its name, which must be given in lower case.
-func (fs Fields) GetName(lower string) ([]byte, bool) {
-	for i := range fs {
-		if EqualFold(fs[i].Name, lower) {
-			return fs[i].Value, true
-		}
-	}
-	return nil, false
-}
-
 // HasUnderscore tells whether the name has a "_". Servers that turn names into variables read such a name as one with
 // "-", so that it could stand in for a field that a proxy has checked.
 func (f *Field) HasUnderscore() bool { return bytes.IndexByte(f.Name, '_') >= 0 }

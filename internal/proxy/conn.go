@@ -157,8 +157,7 @@ func (e *serving) unwind() {
 	if e.s == nil { // released
 		return
 	}
-	panicked := e.busy
-	if panicked {
+	if e.busy { // the exchange's end was not reported
 		e.abandon()
 	}
 	if e.s.task.Busy() {

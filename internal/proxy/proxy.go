@@ -155,13 +155,14 @@ func (a *accepter) closed(fc *fiber.Conn) {
 	limits.leave(fc.Peer().IP.Addr())
 	if i := slices.Index(a.waiting, fc); i >= 0 {
 		a.waiting = slices.Delete(a.waiting, i, i+1)
-	} else {
-		limits.total.Add(-1)
+		a.acceptAgain()
+		return
 	}
+	limits.total.Add(-1)
 	a.resume()
 }
 
-// resume serves who waits once there is room, and accepts again when nobody does.
+// resume serves who waits once there is room.
 func (a *accepter) resume() {
 	if len(a.waiting) == 0 {
 		return
@@ -171,6 +172,11 @@ func (a *accepter) resume() {
 		a.waiting = slices.Delete(a.waiting, 0, 1)
 		newConn(a.loop, a.l, fc)
 	}
+	a.acceptAgain()
+}
+
+// acceptAgain ends the rest of accepting when nobody waits any more.
+func (a *accepter) acceptAgain() {
 	if len(a.waiting) == 0 && !a.loop.draining {
 		a.ln.Resume()
 	}
@@ -200,6 +206,11 @@ func (p *Loop) Drain() {
 // Cut closes what a drain has left, and returns how many connections that were.
 func (p *Loop) Cut() int {
 	n := p.clients
+	for _, a := range p.accepts {
+		for len(a.waiting) > 0 { // no fiber would close these
+			a.waiting[0].Abort()
+		}
+	}
 	p.loop.Each(func(fc *fiber.Conn) { fc.End(fiber.ErrStopped) })
 	return n
 }

@@ -55,6 +55,7 @@ func (e *serving) begin() {
 	e.counted = true
 	if d := x.Route.Timeouts.Request; d > 0 {
 		e.until = e.now().Add(d)
+		x.Until = e.until
 	}
 }
 

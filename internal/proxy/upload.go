@@ -118,15 +118,22 @@ func (up *upload) pass() {
 	case up.stopped:
 	case f == nil:
 		up.done = true
-		up.e.c.Listen()                                        // a reset must still be seen
-		up.u.ReadBy(up.e.by(up.e.s.x.Route.Timeouts.Response)) // the server's time begins
+		up.e.c.Listen() // a reset must still be seen
+		up.awaitAnswer()
 	case f.Side == fault.Server && f.Kind != fault.Timeout:
 		// The server reads no more. It may have answered before: the answer, or the connection's end, tells.
 		up.fault = f
-		up.u.ReadBy(up.e.by(up.e.s.x.Route.Timeouts.Response))
+		up.awaitAnswer()
 	default:
 		up.fault = f
 		up.u.Interrupt(f)
+	}
+}
+
+// awaitAnswer begins the server's time for its answer's head, unless that is here already: then the pauses of its body are what counts.
+func (up *upload) awaitAnswer() {
+	if x := &up.e.s.x; x.Times.Response == 0 {
+		up.u.ReadBy(up.e.by(x.Route.Timeouts.Response))
 	}
 }
 

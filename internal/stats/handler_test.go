@@ -18,7 +18,7 @@ func busy() Source {
 			var a, b Loop
 			everything(&a)
 			everything(&b)
-			b.LongTurn()
+			b.s.LongTurns++
 			return []Snapshot{a.Snapshot(), b.Snapshot()}
 		},
 		Names: func() Names {

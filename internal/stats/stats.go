@@ -151,14 +151,8 @@ func (l *Loop) ServerClosed(server int) {
 	}
 }
 
-// Panicked counts a panic that ended one exchange.
-func (l *Loop) Panicked() { l.s.Panics++ }
-
 // AcceptPaused counts a time during which the loop took no connections, for want of descriptors or memory.
 func (l *Loop) AcceptPaused() { l.s.AcceptPauses++ }
-
-// LongTurn counts a turn of the loop that kept all its other connections waiting for longer than the loop allows.
-func (l *Loop) LongTurn() { l.s.LongTurns++ }
 
 // Snapshot returns a copy. Like all else it must be called on the loop.
 func (l *Loop) Snapshot() Snapshot {

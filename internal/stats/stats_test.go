@@ -50,9 +50,9 @@ func TestServerCounts(t *testing.T) {
 	l.ClientOpened(0)
 	l.ClientClosed(0)
 	l.ClientRefused(0)
-	l.Panicked()
+	l.s.Panics++
 	l.AcceptPaused()
-	l.LongTurn()
+	l.s.LongTurns++
 	server := Server{Codes: Codes{5: 1}, In: 7, Out: 16, Opened: 2, Reused: 1, Connections: 1}
 	server.Failures[fault.Timeout] = 1
 	server.Durations.Buckets[len(bounds)], server.Durations.Buckets[0], server.Durations.Sum = 1, 1, time.Minute+time.Millisecond
@@ -148,9 +148,9 @@ func everything(l *Loop) {
 	l.ServerOpened(40)
 	l.ServerReused(40)
 	l.ServerClosed(40)
-	l.Panicked()
+	l.s.Panics++
 	l.AcceptPaused()
-	l.LongTurn()
+	l.s.LongTurns++
 }
 
 func TestCountingAllocatesNothing(t *testing.T) {

@@ -12,7 +12,6 @@ import (
 
 // Opcodes of io_uring(7) that Poise uses; the numbers are from include/uapi/linux/io_uring.h.
 const (
-	OpNop         = 0
 	OpSendmsg     = 9
 	OpAccept      = 13
 	OpAsyncCancel = 14
@@ -21,7 +20,6 @@ const (
 	OpRead        = 22
 	OpSend        = 26
 	OpRecv        = 27
-	OpShutdown    = 34
 )
 
 // Flags of submissions and completions, from the same header.
@@ -311,9 +309,6 @@ func (e *SQE) PrepCancelFD(fd int) {
 
 // PrepClose closes fd.
 func (e *SQE) PrepClose(fd int) { e.Opcode, e.FD = OpClose, int32(fd) }
-
-// PrepShutdown sends a FIN after what is queued.
-func (e *SQE) PrepShutdown(fd int) { e.Opcode, e.FD, e.Len = OpShutdown, int32(fd), unix.SHUT_WR }
 
 // PrepRead reads 8 bytes into p, which stays reachable until the completion: an eventfd's counter.
 func (e *SQE) PrepRead(fd int, p *uint64) {

@@ -11,6 +11,16 @@ import (
 )
 
 // relay sends the server's answer to the client and ends the exchange. It reports whether the client's connection goes on.
+//
+// What becomes of the connections once the answer is through, where both sides want to keep theirs:
+//
+//	the request's body                                         client's      server's
+//	none, or all of it sent                                    goes on       serves others
+//	all received, the news of its last send still to come      as above: settleUpload waits for it
+//	sent by the time that the answer ended, not when it began  goes on       serves others
+//	still coming when the answer ended (early)                 closed        closed
+//	still coming when the head came, and the status is 300     closed, and   closed
+//	or more or a 100 was waited for (bodyMissing)              told so
 func (e *serving) relay() bool {
 	s, c := e.s, e.c
 	keep := e.keepAlive()

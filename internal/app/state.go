@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"poise/internal/clock"
+	"poise/internal/fiber"
 	"poise/internal/health"
 	"poise/internal/stats"
 )
@@ -54,6 +55,15 @@ func (a *App) snapshots() []stats.Snapshot {
 			all = append(all, s)
 		case <-time.After(snapshotPatience):
 		}
+	}
+	return all
+}
+
+// Loops returns what each loop counts. It waits for the loops.
+func (a *App) Loops() []fiber.Counters {
+	all := make([]fiber.Counters, len(a.loops))
+	for i, l := range a.loops {
+		l.fiber.Call(func() { all[i] = l.fiber.Counters() })
 	}
 	return all
 }

@@ -356,7 +356,7 @@ func (h *hearing) wild(q *ask) bool {
 		if len(b) < 4<<10 && h.IntN(2) == 0 { // in one piece with its answer, so that no other request can be under way
 			more = append(fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nX-Id: %x\r\nContent-Length: %d\r\n\r\n", q.id, len(more)), more...)
 		}
-		_, err = h.Write(append(b, more...))
+		_, _ = h.Write(append(b, more...))
 		h.rest()
 		return false
 	case 6:

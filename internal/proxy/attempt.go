@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"poise/internal/clock"
 	"poise/internal/exchange"
 	"poise/internal/fault"
 	"poise/internal/fiber"
@@ -175,13 +176,26 @@ func (e *serving) interim(n int) *fault.Error {
 func (e *serving) sendClient(bufs ...[]byte) *fault.Error {
 	e.c.WriteBy(e.until)
 	e.c.StallAfter(e.c.l.Timeouts.Write)
+	begun := e.now()
 	if err := e.c.Send(bufs...); err != nil {
+		if e.timeUp(begun) {
+			return &fault.Error{Side: fault.Server, Op: fault.ReadAnswerBody, Kind: fault.Timeout, Err: err}
+		}
 		return clientFault(fault.WriteAnswer, err)
 	}
 	for _, b := range bufs {
 		e.bytesOut += int64(len(b))
 	}
 	return nil
+}
+
+// stalledAfter is how long a side may take for one piece before the end of the time for the whole exchange counts as its fault.
+const stalledAfter = time.Second
+
+// timeUp tells whether the time for the whole exchange was up just when a piece, whose sending began then, was to be passed on: the side that it came from has
+// used the time.
+func (e *serving) timeUp(begun clock.Instant) bool {
+	return e.until != 0 && e.now() >= e.until && e.now().Sub(begun) < stalledAfter
 }
 
 // endAttempt cleans up after a failed attempt.

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"time"
 
 	"poise/internal/fault"
 	"poise/internal/fiber"
@@ -165,8 +164,7 @@ func (up *upload) relay() *fault.Error {
 		begun := e.now()
 		err = up.send()
 		up.pace.from = up.pace.from.Add(e.now().Sub(begun)) // the server's slowness is not the client's
-		if err != nil && e.until != 0 && e.now() >= e.until && e.now().Sub(begun) < stalledAfter {
-			// The time for all of it was up in the moment in which another piece had come: the client has used it.
+		if err != nil && e.timeUp(begun) {
 			return clientFault(fault.ReadBody, err)
 		}
 		if err != nil {
@@ -177,9 +175,6 @@ func (up *upload) relay() *fault.Error {
 	c.Bulk(false)
 	return nil
 }
-
-// stalledAfter is how long the server may take for a piece of a body before the end of the time for all of it counts as its fault.
-const stalledAfter = time.Second
 
 func (up *upload) c() *conn { return up.e.c }
 

@@ -30,11 +30,17 @@ modules() {
 }
 
 # Seeds of all fuzz tests are among the tests.
-tests() { go test -shuffle=on -timeout=10m ./...; }
+tests() { suites; }
+
+# suites runs all tests, with the arguments given. Those that use the whole program come one after the other: they look at times, and two cores are few.
+suites() {
+	go test -shuffle=on -timeout=10m "$@" ./cmd/... ./internal/...
+	go test -shuffle=on -timeout=10m -p 1 "$@" ./test/...
+}
 
 # The race detector does not see what the kernel writes to a ring's buffers, so the suites on the wire run over package net here; what io_uring
 # does to memory is found by the poisoned buffers of the ordinary tests.
-race() { POISE_TEST_SETUPS=net/1,net/2 CGO_ENABLED=1 go test -race -shuffle=on -timeout=10m ./...; }
+race() { POISE_TEST_SETUPS=net/1,net/2 CGO_ENABLED=1 suites -race; }
 
 # The binary as it is shipped.
 binary() { make --no-print-directory build && ./bin/poise version; }

@@ -129,21 +129,15 @@ func (c *Client) Quiet(d time.Duration) bool {
 	return err != nil && strings.Contains(err.Error(), "timeout")
 }
 
-// Unusable is an address at which connecting is refused until the test ends: a connection of ours has the port.
+// Unusable is an address at which connecting is refused: nothing else of this process listens on its IP address.
 func Unusable(t testing.TB) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", ownAddress())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close() // it has done its work
-	c := DialWith(t, &net.Dialer{}, ln.Addr().String())
-	other, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = other.Close() })
-	return c.LocalAddr().String()
+	return ln.Addr().String()
 }
 
 // DialWith is Dial by a dialer, for instance from another address.

@@ -2,9 +2,11 @@ package testkit
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -28,10 +30,19 @@ type Peer struct {
 	Number int
 }
 
+var addresses atomic.Uint32
+
+// ownAddress is port 0 of a loopback address that nothing else of this process uses, so that the port of a server that has stopped is not given to somebody else
+// while a test counts on its refusing.
+func ownAddress() string {
+	n := addresses.Add(1)
+	return fmt.Sprintf("127.1.%d.%d:0", n>>8&0xff, n&0xff)
+}
+
 // Serve runs a server until the test ends. script is called for each connection, which is closed when it returns.
 func Serve(t testing.TB, script func(p *Peer)) *Server {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", ownAddress())
 	if err != nil {
 		t.Fatal(err)
 	}

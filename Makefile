@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: run build test fmt lint
+.PHONY: run build test torture fmt lint
 
 # Three servers, a balancer before them, a little load: see what it does.
 run:
@@ -16,6 +16,10 @@ build:
 # What CI runs. STEPS="lint tests" runs some of it.
 test:
 	scripts/test.sh $(STEPS)
+
+# The long forms of some tests, for hours. STEPS="fuzz" runs some of it; scripts/torture.sh says how to make it shorter.
+torture:
+	scripts/torture.sh $(STEPS)
 
 fmt:
 	$(GO) tool -modfile=tools/go.mod gofumpt -w .

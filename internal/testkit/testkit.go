@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -50,6 +51,18 @@ func Setups(t testing.TB) []Setup {
 		setups = append(setups, s)
 	}
 	return setups
+}
+
+// Drivers are those of the setups, each once.
+func Drivers(t testing.TB) []string {
+	t.Helper()
+	var drivers []string
+	for _, s := range Setups(t) {
+		if !slices.Contains(drivers, s.Driver) {
+			drivers = append(drivers, s.Driver)
+		}
+	}
+	return drivers
 }
 
 // Each runs f once for every setup.

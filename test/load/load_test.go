@@ -10,8 +10,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"poise/internal/testkit"
 )
@@ -81,8 +83,27 @@ func (p *process) kill() {
 // eachDriver runs f once for every driver.
 func eachDriver(t *testing.T, loops int, f func(t *testing.T, s testkit.Setup)) {
 	t.Helper()
-	for _, driver := range []string{"io_uring", "net"} {
+	for _, driver := range testkit.Drivers(t) {
 		t.Run(driver, func(t *testing.T) { f(t, testkit.Setup{Driver: driver, Loops: loops}) })
+	}
+}
+
+// sayEvery is how often a long test tells how far it is.
+const sayEvery = 30 * time.Second
+
+// progress returns a function that logs what it is told, now and then, with the memory in use: a test of hours must not look as if it hung.
+func progress(t *testing.T) func(format string, args ...any) {
+	begin := time.Now()
+	last := begin
+	return func(format string, args ...any) {
+		now := time.Now()
+		if now.Sub(last) < sayEvery {
+			return
+		}
+		last = now
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		t.Logf("%v: %s; %d MiB in use", now.Sub(begin).Round(time.Second), fmt.Sprintf(format, args...), m.HeapAlloc>>20)
 	}
 }
 

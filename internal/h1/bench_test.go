@@ -97,7 +97,7 @@ func headOf(r *msg.Request) RequestHead {
 }
 
 func BenchmarkChunked(b *testing.B) {
-	body := []byte("400\r\n" + string(make([]byte, 1024)) + "\r\n" + LastChunk)
+	body := []byte("400\r\n" + string(make([]byte, 1024)) + "\r\n" + lastChunk)
 	var c Chunked
 	b.SetBytes(1024)
 	b.ReportAllocs()

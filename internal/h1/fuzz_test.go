@@ -208,7 +208,7 @@ func responseHeadOf(r *msg.Response) ResponseHead {
 
 func FuzzChunked(f *testing.F) {
 	for i, s := range []string{
-		LastChunk, "5\r\nhello\r\n" + LastChunk, "a;b=\"c\\\"\";d=e\r\n0123456789\r\n0;x\r\nGrpc-Status: 0\r\nHost: a\r\n\r\nmore",
+		lastChunk, "5\r\nhello\r\n" + lastChunk, "a;b=\"c\\\"\";d=e\r\n0123456789\r\n0;x\r\nGrpc-Status: 0\r\nHost: a\r\n\r\nmore",
 		"1\r\nx\r\n0\r\nA:b\r\n c\r\n\r\n", "5\r\nhello!\r\n", "8000000000000000\r\n", "1;\r\nx\r\n0\r\n\r\n",
 	} {
 		f.Add(s, uint8(i))

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"poise/internal/app"
 	"poise/internal/testkit"
 )
 
@@ -107,20 +108,31 @@ func progress(t *testing.T) func(format string, args ...any) {
 	}
 }
 
-// stateOf is a server's state, as Poise tells it.
-func stateOf(p *testkit.Poise, addr string) string {
+// serverAt is what Poise tells of the server at an address.
+func serverAt(p *testkit.Poise, addr string) (s app.ServerStatus) {
 	for _, pool := range p.App.Status().Pools {
 		for _, s := range pool.Servers {
 			if s.Address == addr {
-				return s.State
+				return s
 			}
 		}
 	}
-	return ""
+	return s
 }
+
+// statePatience is long: a load of hours on a busy machine must not end because a process was slow to start once.
+const statePatience = time.Minute
 
 // awaitState waits until Poise tells that the server is in the state.
 func awaitState(t testing.TB, p *testkit.Poise, addr, state string) {
 	t.Helper()
-	testkit.Eventually(t, fmt.Sprintf("state %s of %s", state, addr), func() bool { return stateOf(p, addr) == state })
+	for deadline := time.Now().Add(statePatience); ; <-time.After(2 * time.Millisecond) {
+		s := serverAt(p, addr)
+		if s.State == state {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after %v server %s is %s, want %s; its last probe: %s", statePatience, addr, s.State, state, s.LastProbe)
+		}
+	}
 }

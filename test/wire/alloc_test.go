@@ -6,6 +6,7 @@ import (
 	"net"
 	"runtime"
 	"testing"
+	"time"
 
 	"poise/internal/testkit"
 )
@@ -63,12 +64,14 @@ pools:
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
+	begin := time.Now()
 	run(n)
+	took := time.Since(begin)
 	runtime.ReadMemStats(&after)
-	// The ticks of the program, ten a second, allocate a little; one allocation in a thousand requests is far below one each.
-	if got := float64(after.Mallocs-before.Mallocs) / n; got > 0.02 {
-		t.Errorf("%.3f allocations per request, want none", got)
-	} else {
-		t.Logf("%.4f allocations per request", got)
+	// The ticks of the program, ten a second, allocate a little however few requests a busy machine lets through meanwhile. One in a hundred requests is
+	// far below one each.
+	got, most := after.Mallocs-before.Mallocs, n/100+uint64(50*took.Seconds())
+	if t.Logf("%d allocations in %d requests and %v", got, n, took); got > most {
+		t.Errorf("%d allocations in %d requests and %v, want none but those of ticks, %d at most", got, n, took, most)
 	}
 }

@@ -67,35 +67,46 @@ one_target() {
 		echo "-- $package $name: fine ($((SECONDS - begin)) s; $(grep 'execs:' "$log" | tail -1 | sed -E 's/.*execs: ([0-9]+).*new interesting: (.*)/\1 executions, new inputs: \2/'))"
 		return
 	fi
+	# Up to Go 1.26 the end of the time may show as a failure (golang.org/issue/75804). Nothing was found then.
+	if grep -q '^    context deadline exceeded' "$log" && ! grep -q 'Failing input' "$log"; then
+		echo "-- $package $name: fine ($((SECONDS - begin)) s; ended by the time being up)"
+		return
+	fi
 	grep -v '^fuzz: elapsed' "$log"
 	finding "$package $name"
 }
 
-steps=("$@")
-if [ ${#steps[@]} -eq 0 ]; then
-	steps=(accounting fuzz churn)
-fi
-for step in "${steps[@]}"; do
-	case $step in
-	accounting | fuzz | churn) ;;
-	*)
-		echo "scripts/torture.sh: no step is called $step" >&2
-		exit 2
-		;;
-	esac
-done
-for step in "${steps[@]}"; do
-	echo "== $step"
-	begin=$SECONDS known=${#findings[@]}
-	"$step"
-	if [ ${#findings[@]} -eq "$known" ]; then
-		echo "== $step: fine ($((SECONDS - begin)) s)"
-	else
-		echo "== $step: FAILED ($((SECONDS - begin)) s)"
+main() {
+	local steps=("$@") step begin known
+	if [ ${#steps[@]} -eq 0 ]; then
+		steps=(accounting fuzz churn)
 	fi
-done
-if [ ${#findings[@]} -gt 0 ]; then
-	printf '\nfound:\n'
-	printf '  %s\n' "${findings[@]}"
-	exit 1
-fi
+	for step in "${steps[@]}"; do
+		case $step in
+		accounting | fuzz | churn) ;;
+		*)
+			echo "scripts/torture.sh: no step is called $step" >&2
+			exit 2
+			;;
+		esac
+	done
+	for step in "${steps[@]}"; do
+		echo "== $step"
+		begin=$SECONDS known=${#findings[@]}
+		"$step"
+		if [ ${#findings[@]} -eq "$known" ]; then
+			echo "== $step: fine ($((SECONDS - begin)) s)"
+		else
+			echo "== $step: FAILED ($((SECONDS - begin)) s)"
+		fi
+	done
+	if [ ${#findings[@]} -gt 0 ]; then
+		printf '\nfound:\n'
+		printf '  %s\n' "${findings[@]}"
+		exit 1
+	fi
+}
+
+# Read to its end before it runs: the file may change in these hours.
+main "$@"
+exit

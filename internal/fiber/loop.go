@@ -64,6 +64,7 @@ type Loop struct {
 	turn    atomic.Int64 // when the running turn began, as an Instant; 0 while asleep
 	running atomic.Pointer[fiber]
 	stop    bool
+	rested  clock.Instant // when rest last called the scheduler
 	done    chan struct{}
 }
 
@@ -131,6 +132,7 @@ func (l *Loop) run() {
 
 // step is one turn: wait, then completions, timers, posted functions, fibers.
 func (l *Loop) step(patience time.Duration) {
+	l.rest()
 	l.driver.wait(patience)
 	l.count.Turns++
 	// What has come comes before what is late: bytes that made it in time are not overtaken by their deadline.
@@ -142,6 +144,20 @@ func (l *Loop) step(patience time.Duration) {
 	clear(l.yielded)
 	l.yielded = l.yielded[:0]
 	l.runReady()
+}
+
+// restEvery is half of what Go's monitor thread (runtime.sysmon) takes for a goroutine that holds on to its processor: 10 ms.
+const restEvery = 5 * time.Millisecond
+
+// rest goes through Go's scheduler now and then, between two turns. Neither a resumed coroutine nor a system call counts as that: without it the monitor takes
+// the loop for stuck, wakes up every 20 µs, takes the processor away in each wait, and interrupts fibers by signals, at a tenth of the CPU.
+func (l *Loop) rest() {
+	if l.now.Sub(l.rested) < restEvery {
+		return
+	}
+	l.rested = l.now
+	l.turn.Store(0) // what runs meanwhile is not the loop's
+	runtime.Gosched()
 }
 
 // patience is how long the next wait may last; negative: until something happens.

@@ -65,7 +65,7 @@ func (c *Conn) closeOn() {
 			return
 		}
 		c.state = lingering
-		c.bulk = false
+		c.intake = Heads
 		c.lingBy = c.loop.now.Add(lingerTime)
 		c.loop.driver.shutdown(c)
 		c.startRecv(false)

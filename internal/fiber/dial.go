@@ -39,8 +39,8 @@ func (l *Loop) Dial(a sys.Addr, by clock.Instant, guard *Conn) (*Conn, error) {
 	return c, nil
 }
 
-// connected is told by the driver.
-func (c *Conn) connected(err error) {
+// ready is told by the driver: a connect has ended, or the socket takes more bytes.
+func (c *Conn) ready(err error) {
 	c.ops--
 	c.sending = false
 	if err != nil {

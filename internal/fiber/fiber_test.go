@@ -361,7 +361,7 @@ func TestBulkUnderLoad(t *testing.T) {
 	each(t, func(t *testing.T, l *fiber.Loop) {
 		h := echo()
 		h.serve = func(c *fiber.Conn) {
-			c.Bulk(true)
+			c.Receive(fiber.Bodies)
 			for left := 4 << 20; left > 0; {
 				if err := c.Next(); err != nil {
 					t.Errorf("Next: %v", err)

@@ -51,6 +51,7 @@ type Loop struct {
 	active    int
 	conns     []*Conn
 	listeners []*Listener
+	pipes     []*Pipe // free ones
 	timers    timers
 	count     Counters
 
@@ -289,6 +290,10 @@ func (l *Loop) wind() {
 		f.next()
 	}
 	l.idle = nil
+	for _, p := range l.pipes {
+		p.pipe.Close()
+	}
+	l.pipes = nil
 	l.driver.close()
 	l.turn.Store(0)
 }

@@ -94,9 +94,9 @@ func (d *netDriver) wake() {
 
 func (d *netDriver) adopt(*Conn) {}
 
-// recv starts one receive, also where many are asked for: the Conn asks again.
-func (d *netDriver) recv(c *Conn, _, big bool) {
-	nc := c.h.net.conn
+// recv starts one receive, also for Heads: the Conn asks again.
+func (d *netDriver) recv(c *Conn) {
+	nc, big := c.h.net.conn, c.armed == Bodies
 	_ = nc.SetReadDeadline(time.Time{})
 	go func() {
 		var from *[]byte
@@ -144,6 +144,12 @@ func cancelled(err error) error {
 
 var past = time.Unix(1, 0)
 
+// Package net keeps its sockets to itself.
+func (d *netDriver) direct() bool    { return false }
+func (d *netDriver) setDirect(*Conn) {}
+func (d *netDriver) readable(*Conn)  {}
+func (d *netDriver) writable(*Conn)  {}
+
 func (d *netDriver) cancelRecv(c *Conn) { _ = c.h.net.conn.SetReadDeadline(past) }
 
 func (d *netDriver) send(c *Conn) {
@@ -181,7 +187,7 @@ func (d *netDriver) connect(c *Conn) error {
 			if err == nil {
 				c.h.net.conn = nc
 			}
-			c.connected(err)
+			c.ready(err)
 		})
 	}()
 	return nil

@@ -43,7 +43,7 @@ const (
 	opAccept
 	opRecv
 	opSend
-	opConnect
+	opReady
 )
 
 func (d *uring) token(o op, h handle) uint64 {
@@ -150,7 +150,7 @@ func (d *uring) try() error {
 		return err
 	}
 	defer sys.Close(a) //nolint:errcheck // a trial's socket
-	d.sqe().PrepRecv(a, d.head.id, true)
+	d.sqe().PrepRecv(a, d.head.id, true, 0)
 	if err := d.ring.Enter(); err != nil {
 		_ = sys.Close(b)
 		return fmt.Errorf("submit to io_uring: %w", err)
@@ -226,7 +226,7 @@ func (d *uring) refill() {
 	d.starved = nil
 	for _, c := range waiting {
 		left := &heads
-		if c.big {
+		if c.armed == Bodies {
 			left = &bodies
 		}
 		if *left > 0 {
@@ -249,7 +249,7 @@ func (d *uring) hungry() bool {
 }
 
 func (d *uring) groupOf(c *Conn) *group {
-	if c.big {
+	if c.armed == Bodies {
 		return d.body
 	}
 	return d.head
@@ -296,9 +296,9 @@ func (d *uring) dispatch(e *sys.CQE) {
 	case opRecv:
 		d.endRecv(s.conn, e)
 	case opSend:
-		s.conn.sentSome(int(max(e.Res, 0)), e.Err())
-	case opConnect:
-		s.conn.connected(e.Err())
+		d.endSend(s.conn, e)
+	case opReady:
+		s.conn.ready(e.Err())
 	case opAccept:
 		d.endAccept(s.ln, e)
 	}
@@ -313,6 +313,9 @@ func (d *uring) lost(e *sys.CQE) {
 
 func (d *uring) endRecv(c *Conn, e *sys.CQE) {
 	more := e.Flags&sys.CQEMore != 0
+	if (c.direct.on || c.direct.polled) && d.endPoll(c, e) {
+		return
+	}
 	if sys.IsNoBuffers(e.Err()) {
 		d.loop.count.NoBuffers++
 		d.groupOf(c).grow()
@@ -332,6 +335,38 @@ func (d *uring) endRecv(c *Conn, e *sys.CQE) {
 		err = io.EOF
 	}
 	c.received(b, more, err)
+}
+
+// endPoll takes the end of a wait for bytes. On a socket that does not wait, the ring fails a receive that finds nothing, instead of waiting with it: so
+// such a receive is a wait first, and then the receive.
+func (d *uring) endPoll(c *Conn, e *sys.CQE) bool {
+	err := e.Err()
+	switch {
+	case c.direct.polled && err == nil:
+		d.armRecv(c)
+	case c.direct.on && sys.IsAgain(err):
+		c.direct.polled = false
+		d.armRecv(c)
+	default:
+		c.direct.polled = false
+		return false
+	}
+	return true
+}
+
+// endSend: on a socket that does not wait, a send that finds no room fails, instead of waiting. A wait for room follows, and then the send.
+func (d *uring) endSend(c *Conn, e *sys.CQE) {
+	err := e.Err()
+	blocked := c.direct.blocked
+	c.direct.blocked = c.direct.on && sys.IsAgain(err)
+	switch {
+	case c.direct.blocked:
+		d.pollOut(c, opSend)
+	case blocked && err == nil:
+		d.send(c)
+	default:
+		c.sentSome(int(max(e.Res, 0)), err)
+	}
 }
 
 func (d *uring) armWake() {
@@ -363,8 +398,7 @@ func (d *uring) disown(h handle) {
 
 func (d *uring) adopt(c *Conn) { c.h = d.own(c.h.fd, c, nil) }
 
-func (d *uring) recv(c *Conn, _, big bool) {
-	c.big = big
+func (d *uring) recv(c *Conn) {
 	if len(d.starved) > 0 { // behind those that wait already
 		d.starved = append(d.starved, c)
 		return
@@ -373,9 +407,37 @@ func (d *uring) recv(c *Conn, _, big bool) {
 }
 
 func (d *uring) armRecv(c *Conn) {
+	if c.direct.on && !c.direct.polled {
+		c.direct.polled = true
+		d.readable(c)
+		return
+	}
+	c.direct.polled = false
+	most := 0
+	if c.armed == Sips {
+		most = sip
+	}
 	e := d.sqe()
-	e.PrepRecv(c.h.fd, d.groupOf(c).id, !c.big)
+	e.PrepRecv(c.h.fd, d.groupOf(c).id, c.armed == Heads && !c.direct.on, most)
 	e.UserData = d.token(opRecv, c.h)
+}
+
+func (d *uring) direct() bool { return true }
+
+func (d *uring) setDirect(c *Conn) { sys.SetNonblock(c.h.fd, c.direct.on) }
+
+func (d *uring) readable(c *Conn) {
+	e := d.sqe()
+	e.PrepPoll(c.h.fd, false)
+	e.UserData = d.token(opRecv, c.h)
+}
+
+func (d *uring) writable(c *Conn) { d.pollOut(c, opReady) }
+
+func (d *uring) pollOut(c *Conn, o op) {
+	e := d.sqe()
+	e.PrepPoll(c.h.fd, true)
+	e.UserData = d.token(o, c.h)
 }
 
 func (d *uring) cancelRecv(c *Conn) {
@@ -419,8 +481,8 @@ func (d *uring) acked(c *Conn) uint64 { return sys.Acked(c.h.fd) }
 
 func (d *uring) cancelSend(c *Conn) {
 	o := opSend
-	if c.state == connecting {
-		o = opConnect
+	if c.state == connecting || c.direct.writing {
+		o = opReady
 	}
 	t := d.token(o, c.h)
 	d.sqe().PrepCancel(t)
@@ -434,7 +496,7 @@ func (d *uring) connect(c *Conn) error {
 	c.h = d.own(fd, c, nil)
 	e := d.sqe()
 	e.PrepConnect(fd, &c.msg.addr)
-	e.UserData = d.token(opConnect, c.h)
+	e.UserData = d.token(opReady, c.h)
 	return nil
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // driver is what a loop waits with. It is completion-shaped: a call starts an operation, and a method of the Conn or Listener
-// tells its end, from within complete. Every operation ends exactly once, also after a cancel.
+// tells its end, from within complete; only a send's end may be told from within send. Every operation ends exactly once, also after a cancel.
 //
 // Ends are told to Conn.received, Conn.sentSome, Conn.connected, Listener.accepted and Listener.acceptEnded.
 type driver interface {
@@ -57,7 +57,9 @@ type driver interface {
 type handle struct {
 	fd   int
 	slot uint32
-	net  *netHandle
+	// ready is epoll's, net is the net driver's.
+	ready readiness
+	net   *netHandle
 }
 
 // buffer is memory that bytes were received into. put gives it back.

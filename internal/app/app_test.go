@@ -28,7 +28,7 @@ func start(t *testing.T, yaml string) *app.App {
 }
 
 func TestProxiesRequests(t *testing.T) {
-	for _, driver := range []string{"io_uring", "net"} {
+	for _, driver := range []string{"io_uring", "epoll", "net"} {
 		t.Run(driver, func(t *testing.T) {
 			var servers []string
 			for i := range 3 {

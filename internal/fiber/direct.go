@@ -15,7 +15,8 @@ type direct struct {
 	reading bool // Fetch waits for bytes, which stay in the socket
 	writing bool // a send waits for room
 
-	polled, blocked bool // the driver's: a receive waits for bytes, a send for room
+	// The driver's own: it waits for bytes and leaves them there; a receive, or a send, is to follow such a wait.
+	looking, polled, blocked bool
 }
 
 // pipeSize is as much as one piece may be: the kernel copies a large part of it at most, however fast the peers are.

@@ -7,7 +7,7 @@ import (
 )
 
 // driver is what a loop waits with. It is completion-shaped: a call starts an operation, and a method of the Conn or Listener
-// tells its end, from within complete. Every operation ends exactly once, also after a cancel.
+// tells its end, from within complete; only a send's end may be told from within send. Every operation ends exactly once, also after a cancel.
 //
 // Ends are told to Conn.received, Conn.sentSome, Conn.ready, Listener.accepted and Listener.acceptEnded.
 type driver interface {
@@ -34,13 +34,14 @@ type driver interface {
 
 	// recv starts a receive as c.armed says: Heads may go on until it is cancelled, the others are told once.
 	recv(c *Conn)
-	// readable starts a wait for bytes that leaves them in the socket; its end is told to c.received, as a receive's without bytes.
+	// readable starts a wait for bytes that leaves them in the socket, just after a call has found none; its end is told to c.received, as a receive's that
+	// brought nothing.
 	readable(c *Conn)
 	cancelRecv(c *Conn)
 	// direct tells whether system calls on its sockets can be made beside it; setDirect makes those on c not wait, as c.direct.on says.
 	direct() bool
 	setDirect(c *Conn)
-	// writable starts a wait for room in the socket; its end is told to c.ready.
+	// writable starts a wait for room in the socket, just after a call has found none; its end is told to c.ready.
 	writable(c *Conn)
 	// send sends all of c.out.
 	send(c *Conn)
@@ -64,7 +65,9 @@ type driver interface {
 type handle struct {
 	fd   int
 	slot uint32
-	net  *netHandle
+	// ready is epoll's, net is the net driver's.
+	ready readiness
+	net   *netHandle
 }
 
 // buffer is memory that bytes were received into. put gives it back.

@@ -18,7 +18,7 @@ import (
 	"poise/internal/sys"
 )
 
-var drivers = []string{"io_uring", "net"}
+var drivers = []string{"io_uring", "epoll", "net"}
 
 // each runs f over a fresh loop of each driver.
 func each(t *testing.T, f func(t *testing.T, l *fiber.Loop)) {

@@ -15,7 +15,7 @@ import (
 
 // Config says how loops are made. The zero value is a working one.
 type Config struct {
-	// Driver is "io_uring", "net", or "auto" (default): io_uring where a trial of it works, else net.
+	// Driver is "io_uring", "epoll", "net", or "auto" (default): the first of them that works here.
 	Driver string
 	// Log gets panics and long turns. Default: slog.Default.
 	Log *slog.Logger
@@ -72,8 +72,8 @@ type Loop struct {
 // ErrStopped is what calls on a stopped loop return.
 var ErrStopped = errors.New("the loop has stopped")
 
-// Start makes a loop and runs it on a thread of its own until Stop. reason says why io_uring was not used, if it was asked
-// for or tried.
+// Start makes a loop and runs it on a thread of its own until Stop. reason says why auto did not take a faster
+// driver.
 func Start(index int, cfg Config) (l *Loop, reason string, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()

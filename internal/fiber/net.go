@@ -96,21 +96,24 @@ func (d *netDriver) adopt(*Conn) {}
 
 // recv starts one receive, also for Heads: the Conn asks again.
 func (d *netDriver) recv(c *Conn) {
-	nc, big := c.h.net.conn, c.armed == Bodies
+	nc, in := c.h.net.conn, c.armed // the goroutine sees none of the Conn
 	_ = nc.SetReadDeadline(time.Time{})
 	go func() {
 		var from *[]byte
 		take := func() []byte {
 			from = d.scratch.Get().(*[]byte)
-			if !big {
+			switch in {
+			case Heads:
 				return (*from)[:d.head.Size()]
+			case Sips:
+				return (*from)[:sip]
 			}
 			return *from
 		}
 		put := func([]byte) { d.scratch.Put(from) }
 		b, err := sys.RecvReady(nc, take, put)
 		d.end(func() {
-			c.received(d.hold(b, big), false, cancelled(err))
+			c.received(d.hold(b, in == Bodies), false, cancelled(err))
 			if b != nil {
 				d.scratch.Put(from)
 			}

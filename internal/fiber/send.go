@@ -45,8 +45,8 @@ func (c *Conn) Send(bufs ...[]byte) error {
 	if len(c.out) == 0 {
 		return nil
 	}
-	c.startSend()
 	c.stall.begin(c.loop.now)
+	c.startSend()
 	return c.awaitSend()
 }
 

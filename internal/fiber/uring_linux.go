@@ -14,8 +14,7 @@ type uring struct {
 	loop *Loop
 	ring *sys.Ring
 
-	slots []slot
-	free  []uint32
+	slots slots
 	head  *group // multishot receives of heads
 	body  *group // single receives of bodies
 
@@ -27,14 +26,8 @@ type uring struct {
 	events  *uint64 // what the armed read of the eventfd writes to
 }
 
-// slot ties a completion's token to its owner. The generation tells a completion of an earlier owner; none should come, since a slot is given back after the last.
-type slot struct {
-	conn *Conn
-	ln   *Listener
-	gen  uint32
-}
-
-// Tokens: operation in the lowest 8 bits, generation in the next 24, slot in the upper 32.
+// Tokens: operation in the lowest 8 bits, generation in the next 24, slot in the upper 32. No completion of an earlier owner should come, since a slot is given
+// back after the last.
 type op uint8
 
 const (
@@ -47,7 +40,7 @@ const (
 )
 
 func (d *uring) token(o op, h handle) uint64 {
-	return uint64(o) | uint64(d.slots[h.slot].gen&0xffffff)<<8 | uint64(h.slot)<<32
+	return uint64(o) | uint64(d.slots.all[h.slot].gen&0xffffff)<<8 | uint64(h.slot)<<32
 }
 
 // The kernel gets few buffers at a time, so that those in use stay in the cache; slabs grow as connections hold on to theirs.
@@ -287,7 +280,7 @@ func (d *uring) dispatch(e *sys.CQE) {
 		d.armWake()
 		return
 	}
-	s := &d.slots[e.UserData>>32]
+	s := &d.slots.all[e.UserData>>32]
 	if uint32(e.UserData>>8)&0xffffff != s.gen&0xffffff {
 		d.lost(e)
 		return
@@ -377,26 +370,7 @@ func (d *uring) armWake() {
 
 func (d *uring) wake() { sys.Signal(d.eventFD) }
 
-// own gives the owner of a new descriptor a slot.
-func (d *uring) own(fd int, c *Conn, ln *Listener) handle {
-	if len(d.free) == 0 {
-		d.free = append(d.free, uint32(len(d.slots)))
-		d.slots = append(d.slots, slot{})
-	}
-	i := d.free[len(d.free)-1]
-	d.free = d.free[:len(d.free)-1]
-	d.slots[i].conn, d.slots[i].ln = c, ln
-	return handle{fd: fd, slot: i}
-}
-
-func (d *uring) disown(h handle) {
-	s := &d.slots[h.slot]
-	s.conn, s.ln = nil, nil
-	s.gen++
-	d.free = append(d.free, h.slot)
-}
-
-func (d *uring) adopt(c *Conn) { c.h = d.own(c.h.fd, c, nil) }
+func (d *uring) adopt(c *Conn) { c.h = d.slots.own(c.h.fd, c, nil) }
 
 func (d *uring) recv(c *Conn) {
 	if len(d.starved) > 0 { // behind those that wait already
@@ -493,7 +467,7 @@ func (d *uring) connect(c *Conn) error {
 	if err != nil {
 		return err
 	}
-	c.h = d.own(fd, c, nil)
+	c.h = d.slots.own(fd, c, nil)
 	e := d.sqe()
 	e.PrepConnect(fd, &c.msg.addr)
 	e.UserData = d.token(opReady, c.h)
@@ -516,12 +490,12 @@ func (d *uring) release(c *Conn, reset bool) {
 		sys.ResetOnClose(c.h.fd)
 	}
 	d.sqe().PrepClose(c.h.fd)
-	d.disown(c.h)
+	d.slots.disown(c.h)
 	c.h = handle{}
 }
 
 func (d *uring) listen(ln *Listener, fd int) error {
-	ln.h = d.own(fd, nil, ln)
+	ln.h = d.slots.own(fd, nil, ln)
 	ln.unix = sys.LocalAddr(fd).Path != ""
 	return nil
 }
@@ -569,7 +543,7 @@ func (d *uring) drainAccept(ln *Listener) {
 func (d *uring) endDrainAccept(ln *Listener) {
 	d.takeQueued(ln)
 	_ = sys.Close(ln.h.fd)
-	d.disown(ln.h)
+	d.slots.disown(ln.h)
 	ln.closedUp = true
 }
 
@@ -586,7 +560,7 @@ func (d *uring) takeQueued(ln *Listener) {
 func (d *uring) unlisten(ln *Listener) {
 	d.sqe().PrepCancelFD(ln.h.fd)
 	d.sqe().PrepClose(ln.h.fd)
-	d.disown(ln.h)
+	d.slots.disown(ln.h)
 	ln.closedUp = true
 }
 

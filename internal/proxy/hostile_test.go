@@ -22,9 +22,9 @@ import (
 	"poise/internal/testkit"
 )
 
-// one runs f over both drivers with one loop.
+// one runs f over every driver with one loop.
 func one(t *testing.T, f func(t *testing.T, s testkit.Setup)) {
-	for _, d := range []string{"io_uring", "net"} {
+	for _, d := range []string{"io_uring", "epoll", "net"} {
 		t.Run(d, func(t *testing.T) { f(t, testkit.Setup{Driver: d, Loops: 1}) })
 	}
 }
@@ -248,7 +248,7 @@ func (r *rig) hold() func() {
 
 // An upload that was stopped before it began does not wait for its client.
 func TestStoppedUploadDoesNotWait(t *testing.T) {
-	for _, d := range []string{"io_uring", "net"} {
+	for _, d := range []string{"io_uring", "epoll", "net"} {
 		t.Run(d, func(t *testing.T) {
 			quit := make(chan struct{})
 			server := testkit.Serve(t, func(p *testkit.Peer) {

@@ -62,7 +62,7 @@ func splice(from, to, n int) (int, error) {
 
 // SendNow sends what the socket takes of bufs at once, and never waits. more says that other bytes follow right away: they share a segment.
 func SendNow(fd int, m *Msg, bufs [][]byte, more bool) (int, error) {
-	m.set(bufs)
+	m.fill(bufs)
 	flags := unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
 	if more {
 		flags |= unix.MSG_MORE

@@ -277,7 +277,7 @@ type Msg struct {
 // MaxGather is the most slices that one send takes.
 const MaxGather = 8
 
-func (m *Msg) set(bufs [][]byte) {
+func (m *Msg) fill(bufs [][]byte) {
 	for i, b := range bufs {
 		m.iov[i].Base = unsafe.SliceData(b)
 		m.iov[i].SetLen(len(b))
@@ -288,7 +288,7 @@ func (m *Msg) set(bufs [][]byte) {
 
 // PrepSendMsg sends all of bufs in order, as PrepSend does. m and bufs stay untouched and reachable until the completion.
 func (e *SQE) PrepSendMsg(fd int, m *Msg, bufs [][]byte) {
-	m.set(bufs)
+	m.fill(bufs)
 	e.Opcode, e.FD, e.Len = OpSendmsg, int32(fd), 1
 	e.Addr = uint64(uintptr(unsafe.Pointer(&m.hdr)))
 	e.OpFlags = unix.MSG_WAITALL | unix.MSG_NOSIGNAL

@@ -116,7 +116,7 @@ func server(t *testing.T, h http.HandlerFunc) string {
 
 const quiet = "listen: 127.0.0.1:0\nadmin: { enabled: false }\naccess_log: { enabled: false }\n"
 
-var drivers = []string{"io_uring", "net"}
+var drivers = []string{"io_uring", "epoll", "net"}
 
 // TestDrainLosesNothing stops the program under load, with a connection per request and with kept ones: whoever was accepted is answered.
 func TestDrainLosesNothing(t *testing.T) {

@@ -81,7 +81,7 @@ func (p *process) kill() {
 // eachDriver runs f once for every driver.
 func eachDriver(t *testing.T, loops int, f func(t *testing.T, s testkit.Setup)) {
 	t.Helper()
-	for _, driver := range []string{"io_uring", "net"} {
+	for _, driver := range []string{"io_uring", "epoll", "net"} {
 		t.Run(driver, func(t *testing.T) { f(t, testkit.Setup{Driver: driver, Loops: loops}) })
 	}
 }

@@ -56,7 +56,7 @@ type Conn struct {
 	writer  *fiber // waits for out, for the queue to drain, or for a connect
 	queue   []byte // written by Write, not yet handed to the driver
 	flight  []byte // the part of the queue that the driver sends now
-	msg     sendMem
+	mem     *sendMem
 
 	handler Handler // set while idle
 	guard   *Conn   // is interrupted when our peer resets

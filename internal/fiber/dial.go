@@ -14,6 +14,7 @@ func (l *Loop) Dial(a sys.Addr, by clock.Instant, guard *Conn) (*Conn, error) {
 	c.peer, c.state = a, connecting
 	if err := l.driver.connect(c); err != nil {
 		c.state = closing
+		c.putSendMem()
 		c.free()
 		return nil, err
 	}
@@ -43,6 +44,7 @@ func (l *Loop) Dial(a sys.Addr, by clock.Instant, guard *Conn) (*Conn, error) {
 func (c *Conn) ready(err error) {
 	c.ops--
 	c.sending = false
+	c.putSendMem()
 	if err != nil {
 		c.sendErr = err
 	}

@@ -153,7 +153,7 @@ func (c *Conn) SendThrough(p *Pipe, bufs ...[]byte) error {
 
 // sendNow sends what the socket takes of bufs, and returns the rest.
 func (c *Conn) sendNow(bufs [][]byte, more bool) ([][]byte, error) {
-	n, err := sys.SendNow(c.h.fd, &c.msg.kernel, bufs, more)
+	n, err := sys.SendNow(c.h.fd, &c.loop.msg, bufs, more)
 	for len(bufs) > 0 && n >= len(bufs[0]) {
 		n -= len(bufs[0])
 		bufs = bufs[1:]

@@ -21,7 +21,6 @@ type epoll struct {
 	again queue[uint64] // tokens of what can go on without an event
 	ends  queue[end]    // to be told
 	quick int           // sends that ended at once since the last event
-	msg   sys.Msg
 
 	eventFD int
 }
@@ -313,7 +312,7 @@ func (d *epoll) send(c *Conn) {
 	for _, b := range c.out {
 		total += len(b)
 	}
-	n, err := sys.Send(c.h.fd, &d.msg, c.out, total <= maxRawBytes)
+	n, err := sys.Send(c.h.fd, &d.loop.msg, c.out, total <= maxRawBytes)
 	if err == sys.ErrAgain {
 		c.h.ready |= full | waiting
 		return
@@ -343,11 +342,11 @@ func (d *epoll) acked(c *Conn) uint64 { return sys.Acked(c.h.fd) }
 
 // connect registers the socket after it has begun: before that, an event would tell that it is not connected.
 func (d *epoll) connect(c *Conn) error {
-	fd, err := sys.NonblockingSocket(c.msg.addr.Set(c.peer))
+	fd, err := sys.NonblockingSocket(c.sendMem().addr.Set(c.peer))
 	if err != nil {
 		return err
 	}
-	done, err := sys.Connect(fd, &c.msg.addr)
+	done, err := sys.Connect(fd, &c.mem.addr)
 	h := d.slots.own(fd, c, nil)
 	if err == nil {
 		err = d.poll.AddStream(fd, d.token(h))

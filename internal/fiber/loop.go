@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"poise/internal/clock"
+	"poise/internal/sys"
 )
 
 // Config says how loops are made. The zero value is a working one.
@@ -51,7 +52,9 @@ type Loop struct {
 	active    int
 	conns     []*Conn
 	listeners []*Listener
-	pipes     []*Pipe // free ones
+	pipes     []*Pipe    // free ones
+	mems      []*sendMem // free ones
+	msg       sys.Msg    // of calls that do not wait
 	timers    timers
 	count     Counters
 

@@ -335,6 +335,8 @@ func (d *uring) endRecv(c *Conn, e *sys.CQE) {
 func (d *uring) endPoll(c *Conn, e *sys.CQE) bool {
 	err := e.Err()
 	switch {
+	case c.state >= closing:
+		return false
 	case c.direct.polled && err == nil:
 		d.armRecv(c)
 	case c.direct.on && sys.IsAgain(err):
@@ -351,8 +353,10 @@ func (d *uring) endPoll(c *Conn, e *sys.CQE) bool {
 func (d *uring) endSend(c *Conn, e *sys.CQE) {
 	err := e.Err()
 	blocked := c.direct.blocked
-	c.direct.blocked = c.direct.on && sys.IsAgain(err)
+	c.direct.blocked = c.direct.on && sys.IsAgain(err) && c.state < closing
 	switch {
+	case blocked && c.state >= closing:
+		c.sentSome(0, sys.ErrCancelled)
 	case c.direct.blocked:
 		d.pollOut(c, opSend)
 	case blocked && err == nil:
@@ -443,7 +447,7 @@ func (d *uring) send(c *Conn) {
 	if len(c.out) == 1 {
 		e.PrepSend(c.h.fd, c.out[0])
 	} else {
-		e.PrepSendMsg(c.h.fd, &c.msg.kernel, c.out)
+		e.PrepSendMsg(c.h.fd, &c.mem.kernel, c.out)
 	}
 	e.UserData = d.token(opSend, c.h)
 	if d.bytes += total; d.bytes > maxRawBytes {
@@ -463,13 +467,13 @@ func (d *uring) cancelSend(c *Conn) {
 }
 
 func (d *uring) connect(c *Conn) error {
-	fd, err := sys.Socket(c.msg.addr.Set(c.peer))
+	fd, err := sys.Socket(c.sendMem().addr.Set(c.peer))
 	if err != nil {
 		return err
 	}
 	c.h = d.slots.own(fd, c, nil)
 	e := d.sqe()
-	e.PrepConnect(fd, &c.msg.addr)
+	e.PrepConnect(fd, &c.mem.addr)
 	e.UserData = d.token(opReady, c.h)
 	return nil
 }
@@ -477,19 +481,32 @@ func (d *uring) connect(c *Conn) error {
 // shutdown is a call of its own: the ring would hand it to a kernel thread.
 func (d *uring) shutdown(c *Conn) { _ = sys.Shutdown(c.h.fd) }
 
+// cancelAll closes the socket too, in the same submission: no operation begins on a closing connection, and those that are ended hold on to the socket.
 func (d *uring) cancelAll(c *Conn) {
 	d.unstarve(c)
 	d.sqe().PrepCancelFD(c.h.fd)
+	d.closeSocket(c, c.reset)
 }
 
-func (d *uring) release(c *Conn, reset bool) {
-	if c.h.fd == 0 { // never opened
+func (d *uring) closeSocket(c *Conn, reset bool) {
+	if c.h.fd == closed {
 		return
 	}
 	if reset {
 		sys.ResetOnClose(c.h.fd)
 	}
 	d.sqe().PrepClose(c.h.fd)
+	c.h.fd = closed
+}
+
+// closed is the descriptor of a socket that is closed although operations on it have not ended.
+const closed = -1
+
+func (d *uring) release(c *Conn, reset bool) {
+	if c.h.fd == 0 { // never opened
+		return
+	}
+	d.closeSocket(c, reset)
 	d.slots.disown(c.h)
 	c.h = handle{}
 }

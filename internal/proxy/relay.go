@@ -64,6 +64,8 @@ func (e *serving) relay() bool {
 		c.Reset() // a FIN would look like the body's end
 	case f != nil && (f.Side == fault.Client || f.Kind == fault.Cancelled):
 		c.Abort()
+	case f == nil && !s.req.KeepAlive && !untilClose && e.body != bodyStream:
+		c.Finish() // the client knows the answer's end, and has said that this was its last request
 	case f != nil || !keep:
 		_ = c.Close()
 	default:

@@ -26,6 +26,7 @@ const (
 // Flags of submissions and completions, from the same header.
 const (
 	SQEBufferSelect = 1 << 5
+	sqeSkipSuccess  = 1 << 6 // nobody asks whether it worked
 
 	RecvMultishot   = 1 << 1 // in Ioprio
 	AcceptMultishot = 1 << 0 // in Ioprio
@@ -318,11 +319,11 @@ func (e *SQE) PrepCancel(userData uint64) { e.Opcode, e.FD, e.Addr = OpAsyncCanc
 
 // PrepCancelFD ends every operation on fd.
 func (e *SQE) PrepCancelFD(fd int) {
-	e.Opcode, e.FD, e.OpFlags = OpAsyncCancel, int32(fd), cancelAll|cancelFD
+	e.Opcode, e.FD, e.OpFlags, e.Flags = OpAsyncCancel, int32(fd), cancelAll|cancelFD, sqeSkipSuccess
 }
 
 // PrepClose closes fd.
-func (e *SQE) PrepClose(fd int) { e.Opcode, e.FD = OpClose, int32(fd) }
+func (e *SQE) PrepClose(fd int) { e.Opcode, e.FD, e.Flags = OpClose, int32(fd), sqeSkipSuccess }
 
 // PrepRead reads 8 bytes into p, which stays reachable until the completion: an eventfd's counter.
 func (e *SQE) PrepRead(fd int, p *uint64) {

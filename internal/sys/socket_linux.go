@@ -194,8 +194,13 @@ func ResetOnClose(fd int) {
 	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 }
 
-// Shutdown sends a FIN on fd.
-func Shutdown(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) }
+// Shutdown sends a FIN on fd. It does not wait, and is a raw call.
+func Shutdown(fd int) error {
+	if _, _, errno := unix.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), unix.SHUT_WR, 0); errno != 0 {
+		return os.NewSyscallError("shutdown", errno)
+	}
+	return nil
+}
 
 // SocketPair makes two connected stream sockets.
 func SocketPair() (a, b int, err error) {

@@ -3,7 +3,7 @@
 #
 #   scripts/test.sh [STEP...]        default: all steps; for one of them: scripts/test.sh lint
 #
-# POISE_TEST_SETUPS names the drivers and numbers of loops that the suites on the wire run over, such as "net/1,net/2" where the system
+# POISE_TEST_SETUPS names the drivers and numbers of loops that the suites on the wire run over, such as "epoll/2,net/2" where the system
 # refuses io_uring. Default: every driver with 1, 2 and 4 loops.
 set -euo pipefail
 cd "$(dirname "$0")/.."

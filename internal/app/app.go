@@ -41,7 +41,7 @@ type App struct {
 	o       Options
 	started time.Time
 	since   clock.Instant
-	reason  string // why io_uring is not used
+	reason  string // why no faster driver is used
 
 	loops    []*loop
 	watchdog *fiber.Watchdog

@@ -29,7 +29,7 @@ func (a *App) Ready() (ok bool, reasons []string) {
 	return len(reasons) == 0, reasons
 }
 
-// Driver names what the loops wait with, and why it is not io_uring where that was tried.
+// Driver names what the loops wait with, and why it is none of the faster ones, where those were tried.
 func (a *App) Driver() (name, reason string) {
 	return a.loops[0].fiber.DriverName(), a.reason
 }

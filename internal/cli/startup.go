@@ -29,7 +29,7 @@ func (s *service) showStart() {
 	st := s.app.Status()
 	driver, reason := s.app.Driver()
 	if reason != "" {
-		driver += " (not io_uring: " + reason + ")"
+		driver += " (" + reason + ")"
 	}
 	s.line("loops", fmt.Sprintf("%d, on %s", st.Loops, driver))
 	for i, l := range st.Listeners {

@@ -21,7 +21,7 @@ type Config struct {
 	// Loops is how many event loops run, each on its own CPU. 0: as many as the CPUs that the process may use.
 	Loops int `yaml:"loops" default:"0" min:"0" max:"1024"`
 	// Driver is what a loop waits with. auto takes the fastest that the system allows.
-	Driver string `yaml:"driver" default:"auto" enum:"auto,io_uring,net"`
+	Driver string `yaml:"driver" default:"auto" enum:"auto,io_uring,epoll,net"`
 
 	// Listen is the short shape's listener: with servers beside it, no listeners and pools are needed.
 	Listen Addresses `yaml:"listen"`

@@ -23,7 +23,7 @@ var synonyms = map[string][]string{
 	"max_connections": {"connections"}, "trusted": {"trusted_proxies"}, "method": {"methods"}, "header": {"headers"},
 	"roundrobin": {RoundRobin}, "rr": {RoundRobin}, "wrr": {RoundRobin}, "weighted": {RoundRobin},
 	"leastconn": {LeastRequests}, "least_conn": {LeastRequests}, "least_connections": {LeastRequests}, "least_request": {LeastRequests}, "p2c": {LeastRequests},
-	"source": {IPHash}, "iphash": {IPHash}, "source_ip": {IPHash}, "rand": {Random}, "uring": {"io_uring"}, "epoll": {"auto"},
+	"source": {IPHash}, "iphash": {IPHash}, "source_ip": {IPHash}, "rand": {Random}, "uring": {"io_uring"},
 }
 
 // nearest returns the allowed word that was probably meant, or "".

@@ -2,23 +2,33 @@ package fiber
 
 import "fmt"
 
-// newDriver makes the driver that cfg asks for; reason says why auto did not take io_uring.
+// drivers are in the order in which auto tries them, the fastest first.
+var drivers = []struct {
+	name string
+	make func(*Loop, Config) (driver, error)
+}{
+	{"io_uring", func(l *Loop, cfg Config) (driver, error) { return newURing(l, cfg) }},
+	{"epoll", func(l *Loop, cfg Config) (driver, error) { return newEpoll(l, cfg) }},
+	{"net", func(l *Loop, cfg Config) (driver, error) { return newNetDriver(l, cfg), nil }},
+}
+
+// newDriver makes the driver that cfg asks for; reason says why auto did not take a faster one.
 func newDriver(l *Loop, cfg Config) (d driver, reason string, err error) {
-	switch cfg.Driver {
-	case "net":
-		return newNetDriver(l, cfg), "", nil
-	case "io_uring":
-		u, err := newURing(l, cfg)
-		if err != nil {
-			return nil, "", fmt.Errorf("driver io_uring: %w", err)
+	auto := cfg.Driver == "" || cfg.Driver == "auto"
+	for _, t := range drivers {
+		if !auto && t.name != cfg.Driver {
+			continue
 		}
-		return u, "", nil
-	case "", "auto":
-		u, err := newURing(l, cfg)
-		if err != nil {
-			return newNetDriver(l, cfg), err.Error(), nil
+		d, err := t.make(l, cfg)
+		switch {
+		case err == nil:
+			return d, reason, nil
+		case !auto:
+			return nil, "", fmt.Errorf("driver %s: %w", t.name, err)
+		case reason != "":
+			reason += "; "
 		}
-		return u, "", nil
+		reason += "not " + t.name + ": " + err.Error()
 	}
 	return nil, "", fmt.Errorf("no driver is called %q", cfg.Driver)
 }

@@ -31,6 +31,15 @@ func (c *Conn) Close() error {
 	return nil
 }
 
+// Finish is Close where the peer has said that it sends nothing more: nobody waits for its FIN then.
+func (c *Conn) Finish() {
+	if c.state != open || c.sending || len(c.queue) > 0 || c.unread > 0 || c.recvErr != nil || c.sendErr != nil {
+		_ = c.Close()
+		return
+	}
+	c.closeNow()
+}
+
 // Abort closes at once; what is in flight is cancelled. Unread or unsent bytes make it a reset.
 func (c *Conn) Abort() { c.closeNow() }
 
@@ -65,7 +74,7 @@ func (c *Conn) closeOn() {
 			return
 		}
 		c.state = lingering
-		c.bulk = false
+		c.intake = Heads
 		c.lingBy = c.loop.now.Add(lingerTime)
 		c.loop.driver.shutdown(c)
 		c.startRecv(false)

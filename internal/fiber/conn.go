@@ -44,9 +44,10 @@ type Conn struct {
 	unread  int
 	recvErr error // what ended the receiving: io.EOF or an error; unread bytes come before it
 	recv    recvState
-	bulk    bool
-	big     bool // the armed receive is a single one into a large buffer
+	intake  Intake // what the next receive is like
+	armed   Intake // what the armed one is like
 	reader  *fiber
+	direct  direct
 
 	// Sending.
 	out     [][]byte // what the driver sends now
@@ -55,7 +56,7 @@ type Conn struct {
 	writer  *fiber // waits for out, for the queue to drain, or for a connect
 	queue   []byte // written by Write, not yet handed to the driver
 	flight  []byte // the part of the queue that the driver sends now
-	msg     sendMem
+	mem     *sendMem
 
 	handler Handler // set while idle
 	guard   *Conn   // is interrupted when our peer resets
@@ -153,10 +154,25 @@ func (c *Conn) Discard(n int) {
 	}
 }
 
-// Bulk says how much is expected: on for a body, so that receives are single ones into large buffers; off for heads.
-func (c *Conn) Bulk(on bool) {
-	c.bulk = on
-	if on && c.recv == recvMany {
+// Intake is how a connection receives.
+type Intake uint8
+
+const (
+	// Heads: whatever comes, in small buffers, as soon as it comes.
+	Heads Intake = iota
+	// Sips: a little at a time, and only when somebody waits for it, so that what is behind a head stays in the socket.
+	Sips
+	// Bodies: a large buffer at a time, when somebody waits for it.
+	Bodies
+)
+
+// sip is enough for most heads, and little of the body behind one.
+const sip = 4 << 10
+
+// Receive says what is expected from now on. A new connection expects Heads.
+func (c *Conn) Receive(in Intake) {
+	c.intake = in
+	if in != Heads && c.recv == recvMany {
 		c.recv = recvEnding
 		c.loop.driver.cancelRecv(c)
 	}
@@ -243,12 +259,11 @@ func (c *Conn) startRecv(wanted bool) {
 		return
 	}
 	c.ops++
-	if c.bulk {
-		c.recv = recvOne
-	} else {
+	c.armed, c.recv = c.intake, recvOne
+	if c.armed == Heads {
 		c.recv = recvMany
 	}
-	c.loop.driver.recv(c, !c.bulk, c.bulk)
+	c.loop.driver.recv(c)
 }
 
 // received is told by the driver: bytes, or the end of the receive (more is false), or both.
@@ -308,7 +323,7 @@ func (c *Conn) push(b buffer) {
 func (c *Conn) tellReader(more bool) {
 	switch {
 	case c.reader != nil:
-		if c.unread == 0 && c.recvErr == nil {
+		if c.unread == 0 && c.recvErr == nil && !c.direct.reading {
 			c.startRecv(true) // a cancelled receive ended; the reader still waits
 			return
 		}
@@ -323,7 +338,7 @@ func (c *Conn) tellReader(more bool) {
 		if c.guard != nil {
 			c.guard.Interrupt(c.recvErr)
 		}
-	case !more && !c.bulk:
+	case !more && c.intake == Heads:
 		c.startRecv(false)
 	}
 }
@@ -372,7 +387,7 @@ func (c *Conn) Interrupt(err error) {
 // Idle gives the connection back to its loop until bytes come: the calling fiber returns, and h is told what happens. by is when the connection is closed for being
 // idle; zero: never. Bytes that are there already are served at once, in another fiber.
 func (c *Conn) Idle(h Handler, by clock.Instant) {
-	c.handler, c.idleBy, c.bulk = h, by, false
+	c.handler, c.idleBy = h, by
 	c.readBy, c.writeBy = 0, 0
 	if c.unread > 0 || c.recvErr != nil || c.intr != nil || c.state != open {
 		c.endIdle()

@@ -14,6 +14,7 @@ func (l *Loop) Dial(a sys.Addr, by clock.Instant, guard *Conn) (*Conn, error) {
 	c.peer, c.state = a, connecting
 	if err := l.driver.connect(c); err != nil {
 		c.state = closing
+		c.putSendMem()
 		c.free()
 		return nil, err
 	}
@@ -39,10 +40,11 @@ func (l *Loop) Dial(a sys.Addr, by clock.Instant, guard *Conn) (*Conn, error) {
 	return c, nil
 }
 
-// connected is told by the driver.
-func (c *Conn) connected(err error) {
+// ready is told by the driver: a connect has ended, or the socket takes more bytes.
+func (c *Conn) ready(err error) {
 	c.ops--
 	c.sending = false
+	c.putSendMem()
 	if err != nil {
 		c.sendErr = err
 	}

@@ -7,9 +7,9 @@ import (
 )
 
 // driver is what a loop waits with. It is completion-shaped: a call starts an operation, and a method of the Conn or Listener
-// tells its end, from within complete. Every operation ends exactly once, also after a cancel.
+// tells its end, from within complete; only a send's end may be told from within send. Every operation ends exactly once, also after a cancel.
 //
-// Ends are told to Conn.received, Conn.sentSome, Conn.connected, Listener.accepted and Listener.acceptEnded.
+// Ends are told to Conn.received, Conn.sentSome, Conn.ready, Listener.accepted and Listener.acceptEnded.
 type driver interface {
 	name() string
 
@@ -32,15 +32,23 @@ type driver interface {
 	// unlisten closes the listening socket at once; nothing more is told of it.
 	unlisten(ln *Listener)
 
-	// recv starts one receive: many goes on until cancelled; big asks for a large buffer.
-	recv(c *Conn, many, big bool)
+	// recv starts a receive as c.armed says: Heads may go on until it is cancelled, the others are told once.
+	recv(c *Conn)
+	// readable starts a wait for bytes that leaves them in the socket, just after a call has found none; its end is told to c.received, as a receive's that
+	// brought nothing.
+	readable(c *Conn)
 	cancelRecv(c *Conn)
+	// direct tells whether system calls on its sockets can be made beside it; setDirect makes those on c not wait, as c.direct.on says.
+	direct() bool
+	setDirect(c *Conn)
+	// writable starts a wait for room in the socket, just after a call has found none; its end is told to c.ready.
+	writable(c *Conn)
 	// send sends all of c.out.
 	send(c *Conn)
 	cancelSend(c *Conn)
 	// acked is a count that grows with what the peer's system has taken of what was sent; 0 where it cannot be known.
 	acked(c *Conn) uint64
-	// connect opens a socket to c.peer; the end comes to c.connected, an error to open a socket returns at once.
+	// connect opens a socket to c.peer; the end comes to c.ready, an error to open a socket returns at once.
 	connect(c *Conn) error
 	// shutdown sends a FIN. Nothing is being sent.
 	shutdown(c *Conn)
@@ -57,7 +65,9 @@ type driver interface {
 type handle struct {
 	fd   int
 	slot uint32
-	net  *netHandle
+	// ready is epoll's, net is the net driver's.
+	ready readiness
+	net   *netHandle
 }
 
 // buffer is memory that bytes were received into. put gives it back.

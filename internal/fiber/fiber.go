@@ -1,6 +1,6 @@
 // Package fiber runs ordinary blocking code on per-core event loops.
 //
-// A Loop owns a thread, a driver (io_uring, or package net), timers, buffers and sockets. Code that serves a connection runs in a
+// A Loop owns a thread, a driver (io_uring, epoll, or package net), timers, buffers and sockets. Code that serves a connection runs in a
 // fiber: a coroutine that yields to its loop where it would block. Two fibers of one loop never run at once, so what
 // belongs to a loop needs no lock.
 //

@@ -18,7 +18,7 @@ import (
 	"poise/internal/sys"
 )
 
-var drivers = []string{"io_uring", "net"}
+var drivers = []string{"io_uring", "epoll", "net"}
 
 // each runs f over a fresh loop of each driver.
 func each(t *testing.T, f func(t *testing.T, l *fiber.Loop)) {
@@ -361,7 +361,7 @@ func TestBulkUnderLoad(t *testing.T) {
 	each(t, func(t *testing.T, l *fiber.Loop) {
 		h := echo()
 		h.serve = func(c *fiber.Conn) {
-			c.Bulk(true)
+			c.Receive(fiber.Bodies)
 			for left := 4 << 20; left > 0; {
 				if err := c.Next(); err != nil {
 					t.Errorf("Next: %v", err)

@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"poise/internal/clock"
+	"poise/internal/sys"
 )
 
 // Config says how loops are made. The zero value is a working one.
 type Config struct {
-	// Driver is "io_uring", "net", or "auto" (default): io_uring where a trial of it works, else net.
+	// Driver is "io_uring", "epoll", "net", or "auto" (default): the first of them that works here.
 	Driver string
 	// Log gets panics and long turns. Default: slog.Default.
 	Log *slog.Logger
@@ -51,6 +52,9 @@ type Loop struct {
 	active    int
 	conns     []*Conn
 	listeners []*Listener
+	pipes     []*Pipe    // free ones
+	mems      []*sendMem // free ones
+	msg       sys.Msg    // of calls that do not wait
 	timers    timers
 	count     Counters
 
@@ -64,14 +68,15 @@ type Loop struct {
 	turn    atomic.Int64 // when the running turn began, as an Instant; 0 while asleep
 	running atomic.Pointer[fiber]
 	stop    bool
+	rested  clock.Instant // when rest last called the scheduler
 	done    chan struct{}
 }
 
 // ErrStopped is what calls on a stopped loop return.
 var ErrStopped = errors.New("the loop has stopped")
 
-// Start makes a loop and runs it on a thread of its own until Stop. reason says why io_uring was not used, if it was asked
-// for or tried.
+// Start makes a loop and runs it on a thread of its own until Stop. reason says why auto did not take a faster
+// driver.
 func Start(index int, cfg Config) (l *Loop, reason string, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
@@ -131,6 +136,7 @@ func (l *Loop) run() {
 
 // step is one turn: wait, then completions, timers, posted functions, fibers.
 func (l *Loop) step(patience time.Duration) {
+	l.rest()
 	l.driver.wait(patience)
 	l.count.Turns++
 	// What has come comes before what is late: bytes that made it in time are not overtaken by their deadline.
@@ -142,6 +148,20 @@ func (l *Loop) step(patience time.Duration) {
 	clear(l.yielded)
 	l.yielded = l.yielded[:0]
 	l.runReady()
+}
+
+// restEvery is half of what Go's monitor thread (runtime.sysmon) takes for a goroutine that holds on to its processor: 10 ms.
+const restEvery = 5 * time.Millisecond
+
+// rest goes through Go's scheduler now and then, between two turns. Neither a resumed coroutine nor a system call counts as that: without it the monitor takes
+// the loop for stuck, wakes up every 20 µs, takes the processor away in each wait, and interrupts fibers by signals, at a tenth of the CPU.
+func (l *Loop) rest() {
+	if l.now.Sub(l.rested) < restEvery {
+		return
+	}
+	l.rested = l.now
+	l.turn.Store(0) // what runs meanwhile is not the loop's
+	runtime.Gosched()
 }
 
 // patience is how long the next wait may last; negative: until something happens.
@@ -273,6 +293,10 @@ func (l *Loop) wind() {
 		f.next()
 	}
 	l.idle = nil
+	for _, p := range l.pipes {
+		p.pipe.Close()
+	}
+	l.pipes = nil
 	l.driver.close()
 	l.turn.Store(0)
 }

@@ -95,23 +95,26 @@ func (d *netDriver) wake() {
 
 func (d *netDriver) adopt(*Conn) {}
 
-// recv starts one receive, also where many are asked for: the Conn asks again.
-func (d *netDriver) recv(c *Conn, _, big bool) {
-	nc := c.h.net.conn
+// recv starts one receive, also for Heads: the Conn asks again.
+func (d *netDriver) recv(c *Conn) {
+	nc, in := c.h.net.conn, c.armed // the goroutine sees none of the Conn
 	_ = nc.SetReadDeadline(time.Time{})
 	go func() {
 		var from *[]byte
 		take := func() []byte {
 			from = d.scratch.Get().(*[]byte)
-			if !big {
+			switch in {
+			case Heads:
 				return (*from)[:d.head.Size()]
+			case Sips:
+				return (*from)[:sip]
 			}
 			return *from
 		}
 		put := func([]byte) { d.scratch.Put(from) }
 		b, err := sys.RecvReady(nc, take, put)
 		d.end(func() {
-			c.received(d.hold(b, big), false, cancelled(err))
+			c.received(d.hold(b, in == Bodies), false, cancelled(err))
 			if b != nil {
 				d.scratch.Put(from)
 			}
@@ -144,6 +147,12 @@ func cancelled(err error) error {
 }
 
 var past = time.Unix(1, 0)
+
+// Package net keeps its sockets to itself.
+func (d *netDriver) direct() bool    { return false }
+func (d *netDriver) setDirect(*Conn) {}
+func (d *netDriver) readable(*Conn)  {}
+func (d *netDriver) writable(*Conn)  {}
 
 func (d *netDriver) cancelRecv(c *Conn) { _ = c.h.net.conn.SetReadDeadline(past) }
 
@@ -182,7 +191,7 @@ func (d *netDriver) connect(c *Conn) error {
 			if err == nil {
 				c.h.net.conn = nc
 			}
-			c.connected(err)
+			c.ready(err)
 		})
 	}()
 	return nil

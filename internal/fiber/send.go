@@ -36,17 +36,18 @@ func (c *Conn) Send(bufs ...[]byte) error {
 	if err := c.sendable(); err != nil {
 		return err
 	}
-	c.out = c.msg.slices[:0]
+	c.out = c.sendMem().slices[:0]
 	for _, b := range bufs {
 		if len(b) > 0 {
 			c.out = append(c.out, b)
 		}
 	}
 	if len(c.out) == 0 {
+		c.putSendMem()
 		return nil
 	}
-	c.startSend()
 	c.stall.begin(c.loop.now)
+	c.startSend()
 	return c.awaitSend()
 }
 
@@ -145,7 +146,7 @@ func (c *Conn) sentSome(n int, err error) {
 		c.sendErr = net.ErrClosed
 	}
 	c.stall.check = 0
-	clear(c.msg.slices[:])
+	c.putSendMem()
 	c.out = nil
 	c.flight = c.flight[:0]
 	if c.sendErr == nil && len(c.queue) > 0 && c.state <= flushing {
@@ -178,7 +179,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 // sendQueue hands the queue to the driver and goes on with an empty one.
 func (c *Conn) sendQueue() {
 	c.queue, c.flight = c.flight[:0], c.queue
-	c.out = append(c.msg.slices[:0], c.flight)
+	c.out = append(c.sendMem().slices[:0], c.flight)
 	c.startSend()
 }
 
@@ -199,9 +200,31 @@ func (c *Conn) Room() error {
 	return c.sendable()
 }
 
-// sendMem is what a driver needs to stay in place during a send.
+// sendMem is what must stay in place during a send or a connect. Only connections that do either have one.
 type sendMem struct {
 	slices [sys.MaxGather][]byte
 	kernel sys.Msg
-	addr   sys.SockAddr // of a connect
+	addr   sys.SockAddr
+}
+
+func (c *Conn) sendMem() *sendMem {
+	if c.mem == nil {
+		l := c.loop
+		if n := len(l.mems); n > 0 {
+			c.mem = l.mems[n-1]
+			l.mems = l.mems[:n-1]
+		} else {
+			c.mem = new(sendMem)
+		}
+	}
+	return c.mem
+}
+
+// putSendMem gives it back: nothing is in flight.
+func (c *Conn) putSendMem() {
+	if c.mem != nil {
+		clear(c.mem.slices[:])
+		c.loop.mems = append(c.loop.mems, c.mem)
+		c.mem = nil
+	}
 }

@@ -14,8 +14,7 @@ type uring struct {
 	loop *Loop
 	ring *sys.Ring
 
-	slots []slot
-	free  []uint32
+	slots slots
 	head  *group // multishot receives of heads
 	body  *group // single receives of bodies
 
@@ -27,14 +26,8 @@ type uring struct {
 	events  *uint64 // what the armed read of the eventfd writes to
 }
 
-// slot ties a completion's token to its owner. The generation tells a completion of an earlier owner; none should come, since a slot is given back after the last.
-type slot struct {
-	conn *Conn
-	ln   *Listener
-	gen  uint32
-}
-
-// Tokens: operation in the lowest 8 bits, generation in the next 24, slot in the upper 32.
+// Tokens: operation in the lowest 8 bits, generation in the next 24, slot in the upper 32. No completion of an earlier owner should come, since a slot is given
+// back after the last.
 type op uint8
 
 const (
@@ -43,11 +36,11 @@ const (
 	opAccept
 	opRecv
 	opSend
-	opConnect
+	opReady
 )
 
 func (d *uring) token(o op, h handle) uint64 {
-	return uint64(o) | uint64(d.slots[h.slot].gen&0xffffff)<<8 | uint64(h.slot)<<32
+	return uint64(o) | uint64(d.slots.all[h.slot].gen&0xffffff)<<8 | uint64(h.slot)<<32
 }
 
 // The kernel gets few buffers at a time, so that those in use stay in the cache; slabs grow as connections hold on to theirs.
@@ -150,7 +143,7 @@ func (d *uring) try() error {
 		return err
 	}
 	defer sys.Close(a) //nolint:errcheck // a trial's socket
-	d.sqe().PrepRecv(a, d.head.id, true)
+	d.sqe().PrepRecv(a, d.head.id, true, 0)
 	if err := d.ring.Enter(); err != nil {
 		_ = sys.Close(b)
 		return fmt.Errorf("submit to io_uring: %w", err)
@@ -226,7 +219,7 @@ func (d *uring) refill() {
 	d.starved = nil
 	for _, c := range waiting {
 		left := &heads
-		if c.big {
+		if c.armed == Bodies {
 			left = &bodies
 		}
 		if *left > 0 {
@@ -249,7 +242,7 @@ func (d *uring) hungry() bool {
 }
 
 func (d *uring) groupOf(c *Conn) *group {
-	if c.big {
+	if c.armed == Bodies {
 		return d.body
 	}
 	return d.head
@@ -287,7 +280,7 @@ func (d *uring) dispatch(e *sys.CQE) {
 		d.armWake()
 		return
 	}
-	s := &d.slots[e.UserData>>32]
+	s := &d.slots.all[e.UserData>>32]
 	if uint32(e.UserData>>8)&0xffffff != s.gen&0xffffff {
 		d.lost(e)
 		return
@@ -296,9 +289,9 @@ func (d *uring) dispatch(e *sys.CQE) {
 	case opRecv:
 		d.endRecv(s.conn, e)
 	case opSend:
-		s.conn.sentSome(int(max(e.Res, 0)), e.Err())
-	case opConnect:
-		s.conn.connected(e.Err())
+		d.endSend(s.conn, e)
+	case opReady:
+		s.conn.ready(e.Err())
 	case opAccept:
 		d.endAccept(s.ln, e)
 	}
@@ -313,6 +306,9 @@ func (d *uring) lost(e *sys.CQE) {
 
 func (d *uring) endRecv(c *Conn, e *sys.CQE) {
 	more := e.Flags&sys.CQEMore != 0
+	if (c.direct.on || c.direct.polled) && d.endPoll(c, e) {
+		return
+	}
 	if sys.IsNoBuffers(e.Err()) {
 		d.loop.count.NoBuffers++
 		d.groupOf(c).grow()
@@ -334,6 +330,42 @@ func (d *uring) endRecv(c *Conn, e *sys.CQE) {
 	c.received(b, more, err)
 }
 
+// endPoll takes the end of a wait for bytes. On a socket that does not wait, the ring fails a receive that finds nothing, instead of waiting with it: so
+// such a receive is a wait first, and then the receive.
+func (d *uring) endPoll(c *Conn, e *sys.CQE) bool {
+	err := e.Err()
+	switch {
+	case c.state >= closing:
+		return false
+	case c.direct.polled && err == nil:
+		d.armRecv(c)
+	case c.direct.on && sys.IsAgain(err):
+		c.direct.polled = false
+		d.armRecv(c)
+	default:
+		c.direct.polled = false
+		return false
+	}
+	return true
+}
+
+// endSend: on a socket that does not wait, a send that finds no room fails, instead of waiting. A wait for room follows, and then the send.
+func (d *uring) endSend(c *Conn, e *sys.CQE) {
+	err := e.Err()
+	blocked := c.direct.blocked
+	c.direct.blocked = c.direct.on && sys.IsAgain(err) && c.state < closing
+	switch {
+	case blocked && c.state >= closing:
+		c.sentSome(0, sys.ErrCancelled)
+	case c.direct.blocked:
+		d.pollOut(c, opSend)
+	case blocked && err == nil:
+		d.send(c)
+	default:
+		c.sentSome(int(max(e.Res, 0)), err)
+	}
+}
+
 func (d *uring) armWake() {
 	e := d.sqe()
 	e.PrepRead(d.eventFD, d.events)
@@ -342,29 +374,9 @@ func (d *uring) armWake() {
 
 func (d *uring) wake() { sys.Signal(d.eventFD) }
 
-// own gives the owner of a new descriptor a slot.
-func (d *uring) own(fd int, c *Conn, ln *Listener) handle {
-	if len(d.free) == 0 {
-		d.free = append(d.free, uint32(len(d.slots)))
-		d.slots = append(d.slots, slot{})
-	}
-	i := d.free[len(d.free)-1]
-	d.free = d.free[:len(d.free)-1]
-	d.slots[i].conn, d.slots[i].ln = c, ln
-	return handle{fd: fd, slot: i}
-}
+func (d *uring) adopt(c *Conn) { c.h = d.slots.own(c.h.fd, c, nil) }
 
-func (d *uring) disown(h handle) {
-	s := &d.slots[h.slot]
-	s.conn, s.ln = nil, nil
-	s.gen++
-	d.free = append(d.free, h.slot)
-}
-
-func (d *uring) adopt(c *Conn) { c.h = d.own(c.h.fd, c, nil) }
-
-func (d *uring) recv(c *Conn, _, big bool) {
-	c.big = big
+func (d *uring) recv(c *Conn) {
 	if len(d.starved) > 0 { // behind those that wait already
 		d.starved = append(d.starved, c)
 		return
@@ -373,9 +385,37 @@ func (d *uring) recv(c *Conn, _, big bool) {
 }
 
 func (d *uring) armRecv(c *Conn) {
+	if c.direct.on && !c.direct.polled {
+		c.direct.polled = true
+		d.readable(c)
+		return
+	}
+	c.direct.polled = false
+	most := 0
+	if c.armed == Sips {
+		most = sip
+	}
 	e := d.sqe()
-	e.PrepRecv(c.h.fd, d.groupOf(c).id, !c.big)
+	e.PrepRecv(c.h.fd, d.groupOf(c).id, c.armed == Heads && !c.direct.on, most)
 	e.UserData = d.token(opRecv, c.h)
+}
+
+func (d *uring) direct() bool { return true }
+
+func (d *uring) setDirect(c *Conn) { sys.SetNonblock(c.h.fd, c.direct.on) }
+
+func (d *uring) readable(c *Conn) {
+	e := d.sqe()
+	e.PrepPoll(c.h.fd, false)
+	e.UserData = d.token(opRecv, c.h)
+}
+
+func (d *uring) writable(c *Conn) { d.pollOut(c, opReady) }
+
+func (d *uring) pollOut(c *Conn, o op) {
+	e := d.sqe()
+	e.PrepPoll(c.h.fd, true)
+	e.UserData = d.token(o, c.h)
 }
 
 func (d *uring) cancelRecv(c *Conn) {
@@ -407,7 +447,7 @@ func (d *uring) send(c *Conn) {
 	if len(c.out) == 1 {
 		e.PrepSend(c.h.fd, c.out[0])
 	} else {
-		e.PrepSendMsg(c.h.fd, &c.msg.kernel, c.out)
+		e.PrepSendMsg(c.h.fd, &c.mem.kernel, c.out)
 	}
 	e.UserData = d.token(opSend, c.h)
 	if d.bytes += total; d.bytes > maxRawBytes {
@@ -419,47 +459,60 @@ func (d *uring) acked(c *Conn) uint64 { return sys.Acked(c.h.fd) }
 
 func (d *uring) cancelSend(c *Conn) {
 	o := opSend
-	if c.state == connecting {
-		o = opConnect
+	if c.state == connecting || c.direct.writing {
+		o = opReady
 	}
 	t := d.token(o, c.h)
 	d.sqe().PrepCancel(t)
 }
 
 func (d *uring) connect(c *Conn) error {
-	fd, err := sys.Socket(c.msg.addr.Set(c.peer))
+	fd, err := sys.Socket(c.sendMem().addr.Set(c.peer))
 	if err != nil {
 		return err
 	}
-	c.h = d.own(fd, c, nil)
+	c.h = d.slots.own(fd, c, nil)
 	e := d.sqe()
-	e.PrepConnect(fd, &c.msg.addr)
-	e.UserData = d.token(opConnect, c.h)
+	e.PrepConnect(fd, &c.mem.addr)
+	e.UserData = d.token(opReady, c.h)
 	return nil
 }
 
 // shutdown is a call of its own: the ring would hand it to a kernel thread.
 func (d *uring) shutdown(c *Conn) { _ = sys.Shutdown(c.h.fd) }
 
+// cancelAll closes the socket too, in the same submission: no operation begins on a closing connection, and those that are ended hold on to the socket.
 func (d *uring) cancelAll(c *Conn) {
 	d.unstarve(c)
 	d.sqe().PrepCancelFD(c.h.fd)
+	d.closeSocket(c, c.reset)
 }
 
-func (d *uring) release(c *Conn, reset bool) {
-	if c.h.fd == 0 { // never opened
+func (d *uring) closeSocket(c *Conn, reset bool) {
+	if c.h.fd == closed {
 		return
 	}
 	if reset {
 		sys.ResetOnClose(c.h.fd)
 	}
 	d.sqe().PrepClose(c.h.fd)
-	d.disown(c.h)
+	c.h.fd = closed
+}
+
+// closed is the descriptor of a socket that is closed although operations on it have not ended.
+const closed = -1
+
+func (d *uring) release(c *Conn, reset bool) {
+	if c.h.fd == 0 { // never opened
+		return
+	}
+	d.closeSocket(c, reset)
+	d.slots.disown(c.h)
 	c.h = handle{}
 }
 
 func (d *uring) listen(ln *Listener, fd int) error {
-	ln.h = d.own(fd, nil, ln)
+	ln.h = d.slots.own(fd, nil, ln)
 	ln.unix = sys.LocalAddr(fd).Path != ""
 	return nil
 }
@@ -507,7 +560,7 @@ func (d *uring) drainAccept(ln *Listener) {
 func (d *uring) endDrainAccept(ln *Listener) {
 	d.takeQueued(ln)
 	_ = sys.Close(ln.h.fd)
-	d.disown(ln.h)
+	d.slots.disown(ln.h)
 	ln.closedUp = true
 }
 
@@ -524,7 +577,7 @@ func (d *uring) takeQueued(ln *Listener) {
 func (d *uring) unlisten(ln *Listener) {
 	d.sqe().PrepCancelFD(ln.h.fd)
 	d.sqe().PrepClose(ln.h.fd)
-	d.disown(ln.h)
+	d.slots.disown(ln.h)
 	ln.closedUp = true
 }
 

@@ -164,7 +164,7 @@ func (e *serving) interim(n int) *fault.Error {
 		if err != nil {
 			return malformedAnswer(err)
 		}
-		if f := e.sendClient(s.out); f != nil {
+		if f := e.sendClient(0, s.out); f != nil {
 			return f
 		}
 	}
@@ -172,12 +172,12 @@ func (e *serving) interim(n int) *fault.Error {
 	return nil
 }
 
-// sendClient sends to the client, and counts.
-func (e *serving) sendClient(bufs ...[]byte) *fault.Error {
+// sendClient sends to the client, bufs and then what was moved beside them, and counts.
+func (e *serving) sendClient(moved int, bufs ...[]byte) *fault.Error {
 	e.c.WriteBy(e.until)
 	e.c.StallAfter(e.c.l.Timeouts.Write)
 	begun := e.now()
-	if err := e.c.Send(bufs...); err != nil {
+	if err := e.down.send(e.c.Conn, moved, bufs); err != nil {
 		if e.timeUp(begun) {
 			return &fault.Error{Side: fault.Server, Op: fault.ReadAnswerBody, Kind: fault.Timeout, Err: err}
 		}
@@ -186,6 +186,7 @@ func (e *serving) sendClient(bufs ...[]byte) *fault.Error {
 	for _, b := range bufs {
 		e.bytesOut += int64(len(b))
 	}
+	e.bytesOut += int64(moved)
 	return nil
 }
 

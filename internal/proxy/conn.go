@@ -115,6 +115,7 @@ type serving struct {
 	c    *conn
 	s    *scratch
 	u    *upstream.Conn // the attempt's connection
+	down through        // of the answer's body
 	body bodyState
 	busy bool // an exchange has begun and was not reported
 	// until bounds the whole exchange; 0: no bound.
@@ -157,6 +158,7 @@ func (e *serving) unwind() {
 	if e.s == nil { // released
 		return
 	}
+	e.down.close()
 	if e.busy { // the exchange's end was not reported
 		e.abandon()
 	}

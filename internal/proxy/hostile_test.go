@@ -24,7 +24,7 @@ import (
 	"poise/internal/testkit"
 )
 
-// one runs f over both drivers with one loop.
+// one runs f over every driver with one loop.
 func one(t *testing.T, f func(t *testing.T, s testkit.Setup)) {
 	for _, d := range testkit.Drivers(t) {
 		t.Run(d, func(t *testing.T) { f(t, testkit.Setup{Driver: d, Loops: 1}) })

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"poise/internal/fault"
+	"poise/internal/fiber"
 	"poise/internal/h1"
 	"poise/internal/msg"
 )
@@ -39,6 +40,7 @@ func (e *serving) relay() bool {
 	} else {
 		f = e.relayBody()
 	}
+	e.down.close()
 	if f == nil {
 		e.settleUpload()
 	}
@@ -62,6 +64,8 @@ func (e *serving) relay() bool {
 		c.Reset() // a FIN would look like the body's end
 	case f != nil && (f.Side == fault.Client || f.Kind == fault.Cancelled):
 		c.Abort()
+	case f == nil && !s.req.KeepAlive && !untilClose && e.body != bodyStream:
+		c.Finish() // the client knows the answer's end, and has said that this was its last request
 	case f != nil || !keep:
 		_ = c.Close()
 	default:
@@ -106,12 +110,12 @@ func (e *serving) printAnswer(keep *bool) (untilClose bool, err error) {
 	return untilClose, err
 }
 
-// relayBody passes the body on, buffer by buffer, sent from where it was received. The head goes with the first piece.
+// relayBody passes the body on, buffer by buffer, sent from where it was received, or through the kernel. The head goes with the first piece.
 func (e *serving) relayBody() *fault.Error {
 	s, u := e.s, e.u
 	head, end := s.out, s.src.ended()
 	if s.src.length > int64(u.Unread())+headRoom {
-		u.Bulk(true)
+		u.Receive(fiber.Bodies)
 	}
 	for {
 		if len(u.Buffered()) == 0 && !end && head == nil {
@@ -120,26 +124,30 @@ func (e *serving) relayBody() *fault.Error {
 				return f
 			}
 		}
-		used := 0
+		used, moved := 0, 0
 		s.src.n, s.src.size = 0, 0
 		if !end {
 			var err error
 			if used, err = s.src.take(u.Buffered()); err != nil {
 				return &fault.Error{Side: fault.Server, Op: fault.ReadAnswerBody, Kind: fault.Malformed, Err: err}
 			}
+			if !e.uploading() {
+				e.down.open(u.Conn, e.c.Conn, s.src.length, used)
+			}
+			moved = e.down.take(&s.src, used)
 			end = s.src.ended()
 		}
 		if end {
 			// A server that has said all before it has the body may never read it, or take it for its next request: its connection serves no other.
 			e.early = e.bodyMissing()
 		}
-		e.serverIn += int64(used)
+		e.serverIn += int64(used + moved)
 		list, err := s.sink.frame(head, &s.src, end)
 		if err != nil {
 			return &fault.Error{Side: fault.Server, Op: fault.ReadAnswerBody, Kind: fault.Malformed, Err: err}
 		}
 		e.begun = true
-		if f := e.sendClient(list...); f != nil {
+		if f := e.sendClient(moved, list...); f != nil {
 			return f
 		}
 		head = nil
@@ -158,10 +166,10 @@ func (e *serving) bodyMissing() bool { return e.uploading() && !e.s.upload.src.e
 // awaitBody waits for more of the answer's body; end: it has ended with its connection.
 func (e *serving) awaitBody() (end bool, f *fault.Error) {
 	if e.s.src.length < 0 {
-		e.u.Bulk(true)
+		e.u.Receive(fiber.Bodies)
 	}
 	e.u.ReadBy(e.by(e.s.x.Route.Timeouts.BodyIdle))
-	err := e.u.Next()
+	err := e.down.next(e.u.Conn, &e.s.src)
 	switch {
 	case err == nil:
 		return false, nil
@@ -187,7 +195,7 @@ func (e *serving) endServer(f *fault.Error) {
 	if n := e.s.resp.KeepAliveTimeout; n >= 0 {
 		idle = min(idle, time.Duration(n-1)*time.Second) // closed by us before the server does it
 	}
-	e.u.Bulk(false)
+	e.u.Receive(intakeAfter(e.s.resp.Length))
 	e.u.Keep(idle)
 	e.u = nil
 }

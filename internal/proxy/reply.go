@@ -33,9 +33,9 @@ func (e *serving) reply(r *exchange.Reply) bool {
 	if err != nil {
 		f = &fault.Error{Side: fault.Internal, Op: fault.WriteAnswer, Err: err}
 	} else if string(s.req.Method) == "HEAD" {
-		f = e.sendClient(s.out)
+		f = e.sendClient(0, s.out)
 	} else {
-		f = e.sendClient(s.out, s.line)
+		f = e.sendClient(0, s.out, s.line)
 	}
 	s.x.Done(e.now(), f)
 	e.report()

@@ -50,6 +50,7 @@ type upload struct {
 	chunks  h1.Chunked
 	src     source
 	sink    sink
+	way     through
 	pace    pace
 	started bool
 	done    bool // the server has all of it
@@ -89,7 +90,7 @@ func (e *serving) stopUpload() {
 	}
 	up.started = false
 	e.c.ReadBy(0)
-	e.c.Bulk(false)
+	e.c.Receive(intakeAfter(e.s.req.Length))
 }
 
 // haltUpload takes nothing more of a body that was refused before a byte of it came: what follows may be no body.
@@ -107,11 +108,13 @@ func (up *upload) pass() {
 	finished := false
 	defer func() {
 		if !finished { // it panics: the exchange must not wait for ever
+			up.way.close()
 			up.fault = &fault.Error{Side: fault.Internal, Op: fault.ReadBody}
 			up.u.Interrupt(up.fault)
 		}
 	}()
 	f := up.relay()
+	up.way.close()
 	finished = true
 	switch {
 	case up.stopped:
@@ -144,10 +147,11 @@ func (up *upload) relay() *fault.Error {
 		}
 		if len(c.Buffered()) == 0 {
 			if up.src.length > headRoom {
-				c.Bulk(true)
+				c.Receive(fiber.Bodies)
 			}
+			up.way.open(c.Conn, up.u.Conn, up.src.length, 0)
 			c.ReadBy(e.by(up.pace.next(e.now())))
-			if err := c.Next(); err != nil {
+			if err := up.way.next(c.Conn, &up.src); err != nil {
 				return clientFault(fault.ReadBody, err)
 			}
 			if up.stopped {
@@ -159,10 +163,11 @@ func (up *upload) relay() *fault.Error {
 		if err != nil {
 			return clientMalformed(err)
 		}
-		up.pace.add(e.now(), used)
-		e.bytesIn += int64(used)
+		moved := up.way.take(&up.src, used)
+		up.pace.add(e.now(), used+moved)
+		e.bytesIn += int64(used + moved)
 		begun := e.now()
-		err = up.send()
+		err = up.send(moved)
 		up.pace.from = up.pace.from.Add(e.now().Sub(begun)) // the server's slowness is not the client's
 		if err != nil && e.timeUp(begun) {
 			return clientFault(fault.ReadBody, err)
@@ -172,20 +177,20 @@ func (up *upload) relay() *fault.Error {
 		}
 		c.Discard(used)
 	}
-	c.Bulk(false)
+	c.Receive(intakeAfter(e.s.req.Length))
 	return nil
 }
 
 func (up *upload) c() *conn { return up.e.c }
 
-func (up *upload) send() error {
+func (up *upload) send(moved int) error {
 	list, err := up.sink.frame(nil, &up.src, up.src.ended())
 	if err != nil {
 		return err
 	}
-	up.e.serverOut += int64(up.src.size)
+	up.e.serverOut += int64(up.src.size + moved)
 	up.u.WriteBy(up.e.until)
-	return up.u.Send(list...)
+	return up.way.send(up.u.Conn, moved, list)
 }
 
 // clientFault says that the client's connection broke, or that we have ended it.

@@ -12,6 +12,7 @@ import (
 
 // Opcodes of io_uring(7) that Poise uses; the numbers are from include/uapi/linux/io_uring.h.
 const (
+	OpPollAdd     = 6
 	OpSendmsg     = 9
 	OpAccept      = 13
 	OpAsyncCancel = 14
@@ -25,6 +26,7 @@ const (
 // Flags of submissions and completions, from the same header.
 const (
 	SQEBufferSelect = 1 << 5
+	sqeSkipSuccess  = 1 << 6 // nobody asks whether it worked
 
 	RecvMultishot   = 1 << 1 // in Ioprio
 	AcceptMultishot = 1 << 0 // in Ioprio
@@ -250,9 +252,10 @@ func (r *Ring) Close() error {
 	return unix.Close(r.fd)
 }
 
-// PrepRecv arms a receive into a buffer of the group; multishot goes on until it is cancelled, fails or finds no buffer.
-func (e *SQE) PrepRecv(fd int, group uint16, multishot bool) {
-	e.Opcode, e.FD, e.Flags, e.BufGroup = OpRecv, int32(fd), SQEBufferSelect, group
+// PrepRecv arms a receive of at most most bytes (0: as many as fit) into a buffer of the group; multishot goes on until it is cancelled, fails or finds no
+// buffer.
+func (e *SQE) PrepRecv(fd int, group uint16, multishot bool, most int) {
+	e.Opcode, e.FD, e.Flags, e.BufGroup, e.Len = OpRecv, int32(fd), SQEBufferSelect, group, uint32(most)
 	if multishot {
 		e.Ioprio = RecvMultishot
 	}
@@ -275,17 +278,29 @@ type Msg struct {
 // MaxGather is the most slices that one send takes.
 const MaxGather = 8
 
-// PrepSendMsg sends all of bufs in order, as PrepSend does. m and bufs stay untouched and reachable until the completion.
-func (e *SQE) PrepSendMsg(fd int, m *Msg, bufs [][]byte) {
+func (m *Msg) fill(bufs [][]byte) {
 	for i, b := range bufs {
 		m.iov[i].Base = unsafe.SliceData(b)
 		m.iov[i].SetLen(len(b))
 	}
 	m.hdr = unix.Msghdr{Iov: &m.iov[0]}
 	m.hdr.SetIovlen(len(bufs))
+}
+
+// PrepSendMsg sends all of bufs in order, as PrepSend does. m and bufs stay untouched and reachable until the completion.
+func (e *SQE) PrepSendMsg(fd int, m *Msg, bufs [][]byte) {
+	m.fill(bufs)
 	e.Opcode, e.FD, e.Len = OpSendmsg, int32(fd), 1
 	e.Addr = uint64(uintptr(unsafe.Pointer(&m.hdr)))
 	e.OpFlags = unix.MSG_WAITALL | unix.MSG_NOSIGNAL
+}
+
+// PrepPoll waits until fd can be read from, or written to, or is broken.
+func (e *SQE) PrepPoll(fd int, write bool) {
+	e.Opcode, e.FD, e.OpFlags = OpPollAdd, int32(fd), unix.POLLIN|unix.POLLRDHUP
+	if write {
+		e.OpFlags = unix.POLLOUT
+	}
 }
 
 // PrepAccept arms a multishot accept; the sockets it makes are close-on-exec.
@@ -304,11 +319,11 @@ func (e *SQE) PrepCancel(userData uint64) { e.Opcode, e.FD, e.Addr = OpAsyncCanc
 
 // PrepCancelFD ends every operation on fd.
 func (e *SQE) PrepCancelFD(fd int) {
-	e.Opcode, e.FD, e.OpFlags = OpAsyncCancel, int32(fd), cancelAll|cancelFD
+	e.Opcode, e.FD, e.OpFlags, e.Flags = OpAsyncCancel, int32(fd), cancelAll|cancelFD, sqeSkipSuccess
 }
 
 // PrepClose closes fd.
-func (e *SQE) PrepClose(fd int) { e.Opcode, e.FD = OpClose, int32(fd) }
+func (e *SQE) PrepClose(fd int) { e.Opcode, e.FD, e.Flags = OpClose, int32(fd), sqeSkipSuccess }
 
 // PrepRead reads 8 bytes into p, which stays reachable until the completion: an eventfd's counter.
 func (e *SQE) PrepRead(fd int, p *uint64) {

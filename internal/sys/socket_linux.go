@@ -61,8 +61,10 @@ func getPort(p *uint16) uint16 {
 }
 
 // Socket makes a blocking stream socket for an address's family. (io_uring waits for a blocking one and fails with EAGAIN on others.)
-func Socket(family int) (int, error) {
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+func Socket(family int) (int, error) { return socket(family, 0) }
+
+func socket(family, flags int) (int, error) {
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|flags, 0)
 	if err != nil {
 		return -1, os.NewSyscallError("socket", err)
 	}
@@ -153,15 +155,19 @@ func nameOf(call uintptr, fd int) Addr {
 	if errno != 0 {
 		return Addr{}
 	}
+	return addrOf(&raw)
+}
+
+func addrOf(raw *unix.RawSockaddrAny) Addr {
 	switch raw.Addr.Family {
 	case unix.AF_INET:
-		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(&raw))
+		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(raw))
 		return Addr{IP: netip.AddrPortFrom(netip.AddrFrom4(in.Addr), getPort(&in.Port))}
 	case unix.AF_INET6:
-		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(&raw))
+		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(raw))
 		return Addr{IP: netip.AddrPortFrom(netip.AddrFrom16(in.Addr).Unmap(), getPort(&in.Port))}
 	case unix.AF_UNIX:
-		u := (*unix.RawSockaddrUnix)(unsafe.Pointer(&raw))
+		u := (*unix.RawSockaddrUnix)(unsafe.Pointer(raw))
 		var path []byte
 		for _, c := range u.Path {
 			if c == 0 {
@@ -188,8 +194,13 @@ func ResetOnClose(fd int) {
 	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 }
 
-// Shutdown sends a FIN on fd.
-func Shutdown(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) }
+// Shutdown sends a FIN on fd. It does not wait, and is a raw call.
+func Shutdown(fd int) error {
+	if _, _, errno := unix.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), unix.SHUT_WR, 0); errno != 0 {
+		return os.NewSyscallError("shutdown", errno)
+	}
+	return nil
+}
 
 // SocketPair makes two connected stream sockets.
 func SocketPair() (a, b int, err error) {

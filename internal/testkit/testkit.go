@@ -38,7 +38,7 @@ func Setups(t testing.TB) []Setup {
 	t.Helper()
 	list := os.Getenv(SetupsVariable)
 	if list == "" {
-		list = "io_uring/1,io_uring/2,io_uring/4,net/1,net/2,net/4"
+		list = "io_uring/1,io_uring/2,io_uring/4,epoll/1,epoll/2,epoll/4,net/1,net/2,net/4"
 	}
 	var setups []Setup
 	for _, name := range strings.Split(list, ",") {

@@ -14,7 +14,6 @@ import (
 // TestNoAllocationPerRequest sends keep-alive requests through the whole data path, with routes, forwarded fields, statistics, timeouts, affinity and the access log on. The
 // client and the server of this process allocate nothing either, so the process's count is Poise's.
 func TestNoAllocationPerRequest(t *testing.T) {
-	const warm, n = 2000, 20000
 	request := []byte("GET /v1/things?id=7 HTTP/1.1\r\nHost: example.test\r\nUser-Agent: test/1\r\nAccept: */*\r\nCookie: a=b; c=d\r\n\r\n")
 	response := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\nContent-Length: 100\r\n\r\n" + fmt.Sprintf("%0100d", 1))
 	server := testkit.Serve(t, func(p *testkit.Peer) {
@@ -28,7 +27,14 @@ func TestNoAllocationPerRequest(t *testing.T) {
 			}
 		}
 	})
-	p := testkit.Start(t, testkit.Setup{Driver: "io_uring", Loops: 1}, `
+	for _, driver := range []string{"io_uring", "epoll"} {
+		t.Run(driver, func(t *testing.T) { countAllocations(t, driver, server.Addr, request) })
+	}
+}
+
+func countAllocations(t *testing.T, driver, server string, request []byte) {
+	const warm, n = 2000, 20000
+	p := testkit.Start(t, testkit.Setup{Driver: driver, Loops: 1}, `
 listeners:
   - address: 127.0.0.1:0
     pool: app
@@ -36,7 +42,7 @@ listeners:
       - { match: { host: other.test }, pool: app }
       - { match: { path: /v1/* }, pool: app }
 pools:
-  app: { servers: [`+server.Addr+`] }
+  app: { servers: [`+server+`] }
 `)
 	c, err := net.Dial("tcp", p.Addr)
 	if err != nil {

@@ -18,8 +18,8 @@ func someVariables(name string) (string, bool) {
 	return v, ok
 }
 
-// FuzzBuild: whatever the parser takes can be built. A configuration that the check has called fine must not fail at the start, but for what the system
-// refuses; and what the building finds has a place in the file.
+// FuzzBuild: whatever the parser takes can be built. A configuration that the check has called fine must not fail at the start, but for what the
+// system refuses; and what the building finds has a place in the file.
 func FuzzBuild(f *testing.F) {
 	for _, pattern := range []string{"../../examples/*.yaml", "../config/testdata/broken/*.yaml"} {
 		paths, err := filepath.Glob(pattern)

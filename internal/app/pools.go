@@ -66,8 +66,8 @@ func (a *App) newPool(id int, c *config.Pool, loops int, secret []byte) (*poolSt
 	return p, err
 }
 
-// serverID numbers servers over all pools. One that leaves and comes back, as addresses of a name do, has its number again: what loops keep by number does
-// not grow.
+// serverID numbers servers over all pools. One that leaves and comes back, as addresses of a name do, has its number again: what loops keep by number
+// does not grow.
 func (a *App) serverID(pool string, s pool.ServerSpec) int {
 	a.idMu.Lock()
 	defer a.idMu.Unlock()

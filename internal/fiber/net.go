@@ -239,8 +239,8 @@ func (d *netDriver) listen(ln *Listener, fd int) error {
 // deadliner is what TCP and Unix listeners have beyond net.Listener.
 type deadliner interface{ SetDeadline(time.Time) error }
 
-// acceptAhead is how many connections are taken from the kernel before the loop has seen them: a few, so that a busy loop that pauses its listener at a
-// limit is not run over.
+// acceptAhead is how many connections are taken from the kernel before the loop has seen them: a few, so that a busy loop that pauses its listener at
+// a limit is not run over.
 const acceptAhead = 8
 
 func (d *netDriver) accept(ln *Listener) {

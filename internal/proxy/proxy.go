@@ -107,8 +107,8 @@ type accepter struct {
 	loop *Loop
 	l    *Listener
 	ln   *fiber.Listener
-	// waiting were accepted before this loop knew that the connection limit was reached. While there are any, accepting rests: who comes waits in the kernel's
-	// queue.
+	// waiting were accepted before this loop knew that the connection limit was reached. While there are any, accepting rests: who comes waits in the
+	// kernel's queue.
 	waiting []*fiber.Conn
 }
 

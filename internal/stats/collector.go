@@ -85,7 +85,7 @@ var (
 	serverProbes      = describe("server_probes_total", "Active health checks, by result.", "pool", "server", "result")
 
 	loopPanics       = describe("loop_panics_total", "Panics, each of which ended one exchange.", "loop")
-	loopAcceptPauses = describe("loop_accept_pauses_total", "Times at which the loop stopped taking connections: for want of descriptors or memory, or at the connection limit.", "loop")
+	loopAcceptPauses = describe("loop_accept_pauses_total", "Times at which accepting rested: no descriptors, no memory, or the connection limit.", "loop")
 	loopLongTurns    = describe("loop_long_turns_total", "Turns in which one piece of work kept the loop's other connections waiting.", "loop")
 
 	accessLogDropped     = describe("access_log_dropped_total", "Records that were not written, because the sink did not take them.")

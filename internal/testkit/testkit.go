@@ -1,7 +1,8 @@
 // Package testkit holds what tests talk to Poise with: the program itself in this process, servers that follow a script, and clients that send
 // exactly the bytes they are told.
 //
-// It is used by tests only, and never interprets HTTP more than it must: what a test expects, the test says. Start reading at Start, Server and Client.
+// It is used by tests only, and never interprets HTTP more than it must: what a test expects, the test says. Start reading at Start, Server and
+// Client.
 package testkit
 
 import (

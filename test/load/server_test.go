@@ -21,8 +21,8 @@ import (
 	"time"
 )
 
-// serverHost is where servers listen that come back on the same port. Connections are made from 127.0.0.1, so that none can take such a port, and none
-// to a server that is down can end up at itself.
+// serverHost is where servers listen that come back on the same port. Connections are made from 127.0.0.1, so that none can take such a port, and
+// none to a server that is down can end up at itself.
 const serverHost = "127.0.0.2"
 
 // slowness is how long a slow request, response or upload rests in its middle: long enough that a kill meets some.

@@ -11,8 +11,8 @@ import (
 	"poise/internal/testkit"
 )
 
-// TestNoAllocationPerRequest sends keep-alive requests through the whole data path, with routes, forwarded fields, statistics, timeouts, affinity and the access log on. The
-// client and the server of this process allocate nothing either, so the process's count is Poise's.
+// TestNoAllocationPerRequest sends keep-alive requests through the whole data path, with routes, forwarded fields, statistics, timeouts, affinity and
+// the access log on. The client and the server of this process allocate nothing either, so the process's count is Poise's.
 func TestNoAllocationPerRequest(t *testing.T) {
 	request := []byte("GET /v1/things?id=7 HTTP/1.1\r\nHost: example.test\r\nUser-Agent: test/1\r\nAccept: */*\r\nCookie: a=b; c=d\r\n\r\n")
 	response := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\nContent-Length: 100\r\n\r\n" + fmt.Sprintf("%0100d", 1))

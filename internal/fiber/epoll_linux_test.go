@@ -23,7 +23,7 @@ func startEpoll(t *testing.T, h Handler) (*Loop, *epoll, string) {
 		t.Fatal(err)
 	}
 	addr := sys.LocalAddr(fd).String()
-	l.Call(func() { _, err = l.Listen(fd, func(c *Conn) { c.Idle(h, 0) }, nil) })
+	l.Call(func() { _, err = l.Listen(fd, Accepting{Accept: func(c *Conn) { c.Idle(h, 0) }}) })
 	if err != nil {
 		t.Fatal(err)
 	}

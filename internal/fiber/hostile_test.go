@@ -67,7 +67,7 @@ func TestPeerOfAResetConnection(t *testing.T) {
 		served := make(chan string, 2)
 		h := &handler{serve: func(c *fiber.Conn) { served <- string(c.Buffered()); c.Abort() }}
 		l.Call(func() {
-			_, err = l.Listen(fd, func(c *fiber.Conn) { peers <- c.Peer(); c.Idle(h, 0) }, nil)
+			_, err = l.Listen(fd, fiber.Accepting{Accept: func(c *fiber.Conn) { peers <- c.Peer(); c.Idle(h, 0) }})
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -187,7 +187,7 @@ func TestFailingAcceptDoesNotSpin(t *testing.T) {
 	defer sys.Close(b)
 	var before, after fiber.Counters
 	l.Call(func() {
-		_, err = l.Listen(a, func(c *fiber.Conn) { c.Abort() }, nil)
+		_, err = l.Listen(a, fiber.Accepting{Accept: func(c *fiber.Conn) { c.Abort() }})
 		before = l.Counters()
 	})
 	<-time.After(200 * time.Millisecond)

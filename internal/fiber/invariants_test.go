@@ -132,7 +132,7 @@ func TestListenerDrain(t *testing.T) {
 		addr := sys.LocalAddr(fd).String()
 		h := echo()
 		var ln *fiber.Listener
-		l.Call(func() { ln, err = l.Listen(fd, func(c *fiber.Conn) { c.Idle(h, 0) }, nil) })
+		l.Call(func() { ln, err = l.Listen(fd, fiber.Accepting{Accept: func(c *fiber.Conn) { c.Idle(h, 0) }}) })
 		if err != nil {
 			t.Fatal(err)
 		}

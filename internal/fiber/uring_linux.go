@@ -374,7 +374,10 @@ func (d *uring) armWake() {
 
 func (d *uring) wake() { sys.Signal(d.eventFD) }
 
-func (d *uring) adopt(c *Conn) { c.h = d.slots.own(c.h.fd, c, nil) }
+func (d *uring) adopt(c *Conn) error {
+	c.h = d.slots.own(c.h.fd, c, nil)
+	return nil
+}
 
 func (d *uring) recv(c *Conn) {
 	if len(d.starved) > 0 { // behind those that wait already
@@ -543,7 +546,7 @@ func (d *uring) accepted(ln *Listener, fd int) {
 		d.sqe().PrepClose(fd)
 		return
 	}
-	ln.accepted(handle{fd: fd}, peer)
+	_ = ln.accepted(handle{fd: fd}, peer) // it has no error to tell
 }
 
 func (d *uring) stopAccept(ln *Listener) {

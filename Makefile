@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: run build test fmt lint
+.PHONY: run build test bench fmt lint
 
 # Three servers, a balancer before them, a little load: see what it does.
 run:
@@ -16,6 +16,10 @@ build:
 # What CI runs. STEPS="lint tests" runs some of it.
 test:
 	scripts/test.sh $(STEPS)
+
+# Beside HAProxy and nginx. BENCH="--only small --runs 3" passes flags; BENCH=--help lists them.
+bench:
+	$(GO) run ./bench $(BENCH)
 
 fmt:
 	$(GO) tool -modfile=tools/go.mod gofumpt -w .

@@ -4,21 +4,35 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // candidate is one of the programs that are compared, with its settings.
 type candidate struct {
-	name   string
-	driver string // of Poise; empty for another product
-	binary string
-	loops  int // Poise's loops, HAProxy's threads, nginx's processes
+	name    string // among all that run side by side
+	product string // "poise", or one of peers
+	driver  string // of Poise
+	binary  string
+	loops   int // Poise's loops, HAProxy's threads, nginx's processes
 }
 
 // peers are what Poise is compared with: ratios are to the better of them.
 var peers = []string{"haproxy", "nginx"}
 
+// drivers are those of Poise. A binary that does not know one of them is measured without it.
 var drivers = []string{"io_uring", "epoll", "net"}
+
+// candidateNamed has no binary yet.
+func candidateNamed(name string) candidate {
+	c := candidate{name: name, product: name, loops: 1}
+	if driver, ok := strings.CutPrefix(name, "poise-"); ok {
+		c.product, c.driver = "poise", driver
+	}
+	return c
+}
+
+func (c *candidate) isPeer() bool { return slices.Contains(peers, c.product) }
 
 // candidateNames are all that --balancers may name.
 func candidateNames() []string {
@@ -29,20 +43,21 @@ func candidateNames() []string {
 	return append(names, peers...)
 }
 
-// place is where a candidate is to run.
+// place is where a candidate is to run, and on what terms.
 type place struct {
-	dir    string // for its files; nginx reads them as another user
-	port   int
-	server string // the address to pass requests to
-	logs   bool   // to a file
-	admin  int    // Poise's port to ask for its state; 0: none
+	dir     string // for its files; nginx reads them as another user
+	port    int
+	server  string // the address to pass requests to
+	logs    bool   // to a file
+	buffers bool   // peers have buffers of 64 KiB
+	admin   int    // Poise's port to ask for its state; 0: none
 }
 
 // command writes the candidate's configuration, and returns what runs it.
 func (c *candidate) command(p place) ([]string, error) {
 	path := filepath.Join(p.dir, c.name+".conf")
 	text, command := c.poise(p), []string{c.binary, "run", "-c", path}
-	switch c.name {
+	switch c.product {
 	case "haproxy":
 		text, command = c.haproxy(p), []string{c.binary, "-f", path}
 	case "nginx":
@@ -51,8 +66,8 @@ func (c *candidate) command(p place) ([]string, error) {
 	return command, os.WriteFile(path, []byte(text), 0o644)
 }
 
-// Every product keeps connections on both sides, sets X-Forwarded-For, and checks no server. Where one is much better with a setting than with its default, it has
-// the setting; docs/performance.md says which.
+// All products keep connections on both sides, set X-Forwarded-For, bound the times of both sides alike, and check no server. Else each is as it comes, but for what
+// would write bodies to files, or bound connections or requests on one.
 
 func (c *candidate) poise(p place) string {
 	text := fmt.Sprintf(`loops: %d
@@ -76,11 +91,13 @@ limits: { connections: %d, connections_per_client: %d }
 const maxConnections, keptConnections = 9000, 256
 
 func (c *candidate) haproxy(p place) string {
-	log := ""
+	var log, buffers, shards string
 	if p.logs {
 		log = "\tlog stdout format raw local0\n\toption httplog\n" // its standard output is a file
 	}
-	shards := ""
+	if p.buffers {
+		buffers = "\ttune.bufsize 65536\n"
+	}
 	if c.loops > 1 {
 		shards = " shards by-thread"
 	}
@@ -88,7 +105,7 @@ func (c *candidate) haproxy(p place) string {
 	nbthread %d
 	maxconn %d
 	maxpipes 256
-defaults
+%sdefaults
 	mode http
 %s	timeout connect 5s
 	timeout client 75s
@@ -101,26 +118,27 @@ frontend f
 	default_backend b
 backend b
 	server s1 %s pool-max-conn %d
-`, c.loops, maxConnections, log, p.port, shards, p.server, keptConnections)
+`, c.loops, maxConnections, buffers, log, p.port, shards, p.server, keptConnections)
 }
 
 func (c *candidate) nginx(p place) string {
-	log := "off"
+	log, temporary, buffers, reuseport := "off", "", "", ""
 	if p.logs {
-		log = p.dir + "/nginx.access combined buffer=64k flush=1s"
+		log = p.dir + "/" + c.name + ".access combined buffer=64k flush=1s"
 	}
-	reuseport := ""
+	if p.buffers {
+		buffers = "\tproxy_buffer_size 64k; proxy_buffers 8 64k; proxy_busy_buffers_size 128k; client_body_buffer_size 64k;\n"
+	}
 	if c.loops > 1 {
 		reuseport = " reuseport"
 	}
-	temporary := ""
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		temporary += fmt.Sprintf("\t%s_temp_path %s/nginx-%s;\n", kind, p.dir, kind)
 	}
-	return fmt.Sprintf(`worker_processes %d; pid %s/nginx.pid; error_log stderr; daemon off; worker_rlimit_nofile %d;
+	return fmt.Sprintf(`worker_processes %d; pid %s/%s.pid; error_log stderr; daemon off; worker_rlimit_nofile %d;
 events { worker_connections %d; }
 http {
-%s	access_log %s; keepalive_requests 1000000000; keepalive_timeout 75s; client_max_body_size 0;
+%s%s	access_log %s; keepalive_requests 1000000000; keepalive_timeout 75s; client_max_body_size 0;
 	upstream u { server %s; keepalive %d; keepalive_requests 1000000000; }
 	server {
 		listen 127.0.0.1:%d backlog=4096%s;
@@ -131,14 +149,13 @@ http {
 		}
 	}
 }
-`, c.loops, p.dir, 2*maxConnections, maxConnections+keptConnections, temporary, log, p.server, keptConnections, p.port, reuseport)
+`, c.loops, p.dir, c.name, 2*maxConnections, maxConnections+keptConnections, temporary, buffers, log, p.server, keptConnections, p.port, reuseport)
 }
 
 // version asks the program itself.
 func (c *candidate) version() string {
 	argument := "version"
-	switch c.name {
-	case "haproxy", "nginx":
+	if c.isPeer() {
 		argument = "-v"
 	}
 	first, _, _ := strings.Cut(strings.TrimSpace(output(c.binary, argument)), "\n")

@@ -27,8 +27,11 @@ type cpus struct{ balanced, rest string }
 // cleanUp removes everything.
 func (e *equipment) cleanUp() { _ = os.RemoveAll(e.dir) }
 
+// note keeps what the reader of the results has to know. What is said of each scenario is kept once.
 func (e *equipment) note(format string, args ...any) {
-	e.notes = append(e.notes, fmt.Sprintf(format, args...))
+	if text := fmt.Sprintf(format, args...); !slices.Contains(e.notes, text) {
+		e.notes = append(e.notes, text)
+	}
 }
 
 // newEquipment finds the programs, and builds Poise where no binary was named.
@@ -65,42 +68,59 @@ func newEquipment(ctx context.Context, o *options, progress io.Writer) (*equipme
 
 // add finds one candidate, or notes why it is left out.
 func (e *equipment) add(ctx context.Context, o *options, name string, progress io.Writer) error {
-	c := candidate{name: name, loops: 1}
-	driver, isPoise := strings.CutPrefix(name, "poise-")
-	if !isPoise {
-		c.binary = os.Getenv(strings.ToUpper(name))
-		if c.binary == "" {
-			c.binary = name
+	c := candidateNamed(name)
+	var err error
+	if c.isPeer() {
+		err = c.find()
+	} else {
+		if o.poise == "" {
+			fmt.Fprintln(progress, "building Poise")
+			o.poise = filepath.Join(e.dir, "poise")
+			if err := build(ctx, o.poise, ""); err != nil {
+				return err
+			}
 		}
-		path, err := exec.LookPath(c.binary)
-		if err != nil {
-			e.note("%s is left out: %v (%s= names another binary)", name, err, strings.ToUpper(name))
-			return nil
-		}
-		c.binary = path
-		e.candidates = append(e.candidates, c)
-		return nil
+		c.binary = o.poise
+		err = c.check(e.dir)
 	}
-	c.driver = driver
-	if o.poise == "" {
-		fmt.Fprintln(progress, "building Poise")
-		o.poise = filepath.Join(e.dir, "poise")
-		if err := build(ctx, o.poise, ""); err != nil {
-			return err
-		}
-	}
-	c.binary = o.poise
-	command, err := c.command(place{dir: e.dir, port: 1, server: "127.0.0.1:1"})
 	if err != nil {
-		return err
-	}
-	command[1] = "check"
-	if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
-		e.note("%s is left out: the binary does not know the driver: %s", name, oneLine(out))
+		e.note("%s is left out: %v", name, err)
 		return nil
 	}
 	e.candidates = append(e.candidates, c)
 	return nil
+}
+
+// find looks for a peer's binary.
+func (c *candidate) find() error {
+	variable := strings.ToUpper(c.name)
+	c.binary = os.Getenv(variable)
+	if c.binary == "" {
+		c.binary = c.name
+	}
+	path, err := exec.LookPath(c.binary)
+	if err != nil {
+		return fmt.Errorf("%w (%s= names another binary)", err, variable)
+	}
+	c.binary = path
+	return nil
+}
+
+// check asks a Poise whether it knows the driver.
+func (c *candidate) check(dir string) error {
+	command, err := c.command(place{dir: dir, port: 1, server: "127.0.0.1:1"})
+	if err != nil {
+		return err
+	}
+	command[1] = "check"
+	out, err := exec.Command(command[0], command[1:]...).CombinedOutput()
+	if err == nil {
+		return nil
+	}
+	if strings.Contains(string(out), fmt.Sprintf("driver: %q is not known", c.driver)) {
+		return errors.New("the binary does not know this driver")
+	}
+	return fmt.Errorf("%w: %s", err, oneLine(out))
 }
 
 func oneLine(b []byte) string { return strings.Join(strings.Fields(string(b)), " ") }

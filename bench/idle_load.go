@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"poise/internal/sys"
 )
 
 // opening is how many connections are opened at once: few, so that no listening socket's queue overflows.
@@ -11,20 +13,26 @@ const opening = 16
 
 // idle opens the connections with a request on each, and has another request on each once the parent says so.
 func (g *generator) idle(parent <-chan string, tell func(loadEvent)) error {
+	if _, err := sys.RaiseDescriptorLimit(); err != nil {
+		return err
+	}
 	clients := make([]client, g.spec.Idle)
 	for i := range clients {
 		clients[i].generator = g
 	}
-	for _, event := range []string{"idle", "end"} {
-		began := time.Now()
-		if err := g.everyOne(clients, parent); err != nil {
-			return err
-		}
-		tell(loadEvent{Event: event, Requests: int64(len(clients)), Seconds: time.Since(began).Seconds()})
-		if _, ok := <-parent; !ok {
-			return errors.New("interrupted")
-		}
+	began := time.Now()
+	if err := g.everyOne(clients, parent); err != nil {
+		return err
 	}
+	tell(loadEvent{Event: "idle", Requests: int64(len(clients)), Seconds: time.Since(began).Seconds()})
+	if _, ok := <-parent; !ok {
+		return errors.New("interrupted")
+	}
+	began = time.Now()
+	if err := g.everyOne(clients, parent); err != nil {
+		return err
+	}
+	tell(loadEvent{Event: "end", Requests: int64(len(clients)), Seconds: time.Since(began).Seconds()})
 	return nil
 }
 

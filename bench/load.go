@@ -32,9 +32,9 @@ type loadSpec struct {
 
 // loadEvent is a line that the load child prints.
 type loadEvent struct {
-	Event    string   // "begin", "end", "idle", or "failed"
-	Requests int64    // since begin
-	Seconds  float64  // since begin
+	Event    string   // "begin", "end" of the measured time, "over" when no request is left, "idle", or "failed"
+	Requests int64    // since begin; of "over": all
+	Seconds  float64  // likewise
 	Error    string   `json:",omitempty"`
 	Latency  *latency `json:",omitempty"`
 }
@@ -89,6 +89,8 @@ func load(argument string, out io.Writer, in io.Reader) error {
 	if err != nil {
 		tell(loadEvent{Event: "failed", Error: err.Error()})
 	}
+	for range lines { // the parent still looks at what we have used
+	}
 	return nil
 }
 
@@ -116,10 +118,9 @@ func (g *generator) send(parent <-chan string, tell func(loadEvent)) error {
 		return errors.New("interrupted")
 	case <-g.over:
 	}
+	e = loadEvent{Event: "over", Requests: g.done}
 	if g.timing != nil {
-		e = loadEvent{Event: "latency", Latency: g.timing.latency()}
-	} else {
-		e = loadEvent{Event: "over"}
+		e.Latency = g.timing.latency()
 	}
 	tell(e)
 	return nil

@@ -16,10 +16,33 @@ type usage struct {
 	user, system int64
 	sleeps       int64 // how often a thread gave up its CPU to wait
 	at           time.Time
+	over         time.Duration // of a difference: the time between
 }
 
 func (u usage) since(v usage) usage {
-	return usage{cpu: u.cpu - v.cpu, user: u.user - v.user, system: u.system - v.system, sleeps: u.sleeps - v.sleeps, at: u.at}
+	return usage{cpu: u.cpu - v.cpu, user: u.user - v.user, system: u.system - v.system, sleeps: u.sleeps - v.sleeps, over: u.at.Sub(v.at)}
+}
+
+// cores is how many cores a difference kept busy.
+func (u usage) cores() float64 { return u.cpu.Seconds() / u.over.Seconds() }
+
+// tick is the unit of /proc/stat's times, the same on every system.
+const tick = 10 * time.Millisecond
+
+// usageOfMachine is that of all processes and of the kernel, by samples.
+func usageOfMachine() (usage, error) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return usage{}, err
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	u := usage{at: time.Now()}
+	for i, field := range strings.Fields(line)[1:] {
+		if i != 3 && i != 4 && i < 8 { // neither idle nor waiting for disks; guests are part of user
+			u.cpu += time.Duration(atoi(field)) * tick
+		}
+	}
+	return u, nil
 }
 
 // usageOf adds up the processes.
@@ -113,4 +136,9 @@ func numberAfter(text, label string) int64 {
 func atoi(s string) int64 {
 	n, _ := strconv.ParseInt(s, 10, 64) // the kernel writes numbers
 	return n
+}
+
+func atof(s string) float64 {
+	f, _ := strconv.ParseFloat(s, 64) // as the runtime writes it
+	return f
 }

@@ -20,6 +20,7 @@ type run struct {
 		Candidate float64 `json:"balancer"`
 		Servers   float64 `json:"servers"`
 		Load      float64 `json:"load"`
+		Others    float64 `json:"others"` // everything else on the machine
 	} `json:"busy"`
 	Resident int64    `json:"resident_bytes"`
 	Latency  *latency `json:"latency_us,omitempty"`
@@ -39,7 +40,7 @@ func (b *bed) measure(ctx context.Context, r *running, s *scenario, d time.Durat
 	if _, err := b.event(ctx, load, "begin"); err != nil {
 		return fail(err)
 	}
-	before, err := b.usages(r, load)
+	before, err := b.usagesOf(r, load)
 	if err != nil {
 		return fail(err)
 	}
@@ -47,7 +48,7 @@ func (b *bed) measure(ctx context.Context, r *running, s *scenario, d time.Durat
 	if err != nil {
 		return fail(err)
 	}
-	after, err := b.usages(r, load)
+	after, err := b.usagesOf(r, load)
 	if err != nil {
 		return fail(err)
 	}
@@ -55,11 +56,7 @@ func (b *bed) measure(ctx context.Context, r *running, s *scenario, d time.Durat
 	if result.Resident, err = resident(r.pids); err != nil {
 		return fail(err)
 	}
-	last := "over"
-	if rate > 0 {
-		last = "latency"
-	}
-	e, err := b.event(ctx, load, last)
+	e, err := b.event(ctx, load, "over")
 	if err != nil {
 		return fail(err)
 	}
@@ -72,19 +69,27 @@ func (b *bed) measure(ctx context.Context, r *running, s *scenario, d time.Durat
 	return result, nil
 }
 
-// usages are those of the candidate, the servers and the load, in this order.
-func (b *bed) usages(r *running, load *child) (all [3]usage, err error) {
-	for i, pids := range [][]int{r.pids, b.servers.pids, load.pids} {
-		if all[i], err = usageOf(pids); err != nil {
-			return all, err
+// usages are what a run looks at, before and after.
+type usages struct{ candidate, servers, load, machine usage }
+
+func (b *bed) usagesOf(r *running, load *child) (u usages, err error) {
+	if u.machine, err = usageOfMachine(); err != nil {
+		return u, err
+	}
+	for _, part := range []struct {
+		usage *usage
+		pids  []int
+	}{{&u.candidate, r.pids}, {&u.servers, b.servers.pids}, {&u.load, load.pids}} {
+		if *part.usage, err = usageOf(part.pids); err != nil {
+			return u, err
 		}
 	}
-	return all, nil
+	return u, nil
 }
 
-func (r *run) account(before, after [3]usage) {
+func (r *run) account(before, after usages) {
 	n := float64(r.Requests)
-	u := after[0].since(before[0])
+	u := after.candidate.since(before.candidate)
 	r.Rate = n / r.Seconds
 	r.CPU = float64(u.cpu) / float64(time.Microsecond) / n
 	if ticks := u.user + u.system; ticks > 0 {
@@ -92,8 +97,8 @@ func (r *run) account(before, after [3]usage) {
 	}
 	r.System = r.CPU - r.User
 	r.Sleeps = float64(u.sleeps) / n
-	busy := func(i int) float64 {
-		return after[i].since(before[i]).cpu.Seconds() / after[i].at.Sub(before[i].at).Seconds()
-	}
-	r.Busy.Candidate, r.Busy.Servers, r.Busy.Load = busy(0), busy(1), busy(2)
+	r.Busy.Candidate = u.cores()
+	r.Busy.Servers = after.servers.since(before.servers).cores()
+	r.Busy.Load = after.load.since(before.load).cores()
+	r.Busy.Others = max(0, after.machine.since(before.machine).cores()-r.Busy.Candidate-r.Busy.Servers-r.Busy.Load)
 }

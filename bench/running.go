@@ -19,19 +19,20 @@ type running struct {
 // bed is what one scenario runs in: the servers, and all candidates before them.
 type bed struct {
 	*equipment
-	logs    bool
+	cpus    cpus
+	o       *options
 	servers *child
 	address string // of the servers
 	on      []*running
 }
 
 // newBed starts the servers.
-func (e *equipment) newBed(ctx context.Context, logs bool) (*bed, error) {
-	servers, err := start(e.dir, "servers", true, nil, pinned(e.cpus.rest, []string{e.self, "serve"}))
+func (e *equipment) newBed(ctx context.Context, o *options, on cpus) (*bed, error) {
+	servers, err := start(e.dir, "servers", true, nil, pinned(on.rest, []string{e.self, "serve"}))
 	if err != nil {
 		return nil, err
 	}
-	b := &bed{equipment: e, logs: logs, servers: servers}
+	b := &bed{equipment: e, cpus: on, o: o, servers: servers}
 	if b.address, err = servers.line(ctx, 10*time.Second); err != nil {
 		b.stop()
 		return nil, err
@@ -52,7 +53,7 @@ func (b *bed) add(ctx context.Context, c candidate, p place, env ...string) (*ru
 	if err != nil {
 		return nil, err
 	}
-	p.dir, p.port, p.server, p.logs = b.dir, ports[0], b.address, b.logs
+	p.dir, p.port, p.server, p.logs, p.buffers = b.dir, ports[0], b.address, b.o.logs, b.o.buffers
 	command, err := c.command(p)
 	if err != nil {
 		return nil, err

@@ -124,10 +124,21 @@ func isPattern(b []byte, offset int) bool {
 	return b[0] == patternAt(offset) && b[len(b)-1] == patternAt(offset+len(b)-1)
 }
 
+// scenarioNames are all that --only may name.
 func scenarioNames() []string {
 	var names []string
 	for _, s := range scenarios() {
 		names = append(names, s.Name)
 	}
-	return names
+	return append(names, idleName, loopsName)
+}
+
+// describe is a line for each scenario.
+func describe() string {
+	var b strings.Builder
+	for _, s := range scenarios() {
+		fmt.Fprintf(&b, "  %-11s %s\n", s.Name, s.About)
+	}
+	fmt.Fprintf(&b, "  %-11s memory of connections that do nothing\n  %-11s %s\n", idleName, loopsName, loopsAbout)
+	return b.String()
 }

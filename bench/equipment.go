@@ -60,18 +60,43 @@ func newEquipment(ctx context.Context, o *options, progress io.Writer) (*equipme
 			return e, err
 		}
 	}
+	fmt.Fprintln(progress, "trying all of them")
+	if err := e.rehearse(ctx, o); err != nil {
+		return e, err
+	}
 	if len(e.candidates) == 0 {
 		return e, errors.New("nothing is left to measure: " + strings.Join(e.notes, "; "))
 	}
 	return e, nil
 }
 
+// rehearse leaves out what does not serve here, such as a Poise with io_uring where the system refuses that, before anything is measured.
+func (e *equipment) rehearse(ctx context.Context, o *options) error {
+	b, err := e.newBed(ctx, o, e.cpus)
+	if err != nil {
+		return err
+	}
+	defer b.stop()
+	var serving []candidate
+	for _, c := range e.candidates {
+		if _, err := b.add(ctx, c, place{}); err != nil {
+			e.note("%s is left out: %v", c.name, err)
+			continue
+		}
+		serving = append(serving, c)
+	}
+	e.candidates = serving
+	return ctx.Err()
+}
+
 // add finds one candidate, or notes why it is left out.
 func (e *equipment) add(ctx context.Context, o *options, name string, progress io.Writer) error {
 	c := candidateNamed(name)
-	var err error
 	if c.isPeer() {
-		err = c.find()
+		if err := c.find(); err != nil {
+			e.note("%s is left out: %v", name, err)
+			return nil
+		}
 	} else {
 		if o.poise == "" {
 			fmt.Fprintln(progress, "building Poise")
@@ -81,11 +106,12 @@ func (e *equipment) add(ctx context.Context, o *options, name string, progress i
 			}
 		}
 		c.binary = o.poise
-		err = c.check(e.dir)
-	}
-	if err != nil {
-		e.note("%s is left out: %v", name, err)
-		return nil
+		if err := c.check(e.dir); errors.Is(err, errUnknownDriver) {
+			e.note("%s is left out: %v", name, err)
+			return nil
+		} else if err != nil {
+			return err
+		}
 	}
 	e.candidates = append(e.candidates, c)
 	return nil
@@ -106,6 +132,8 @@ func (c *candidate) find() error {
 	return nil
 }
 
+var errUnknownDriver = errors.New("the binary does not know this driver")
+
 // check asks a Poise whether it knows the driver.
 func (c *candidate) check(dir string) error {
 	command, err := c.command(place{dir: dir, port: 1, server: "127.0.0.1:1"})
@@ -118,9 +146,9 @@ func (c *candidate) check(dir string) error {
 		return nil
 	}
 	if strings.Contains(string(out), fmt.Sprintf("driver: %q is not known", c.driver)) {
-		return errors.New("the binary does not know this driver")
+		return errUnknownDriver
 	}
-	return fmt.Errorf("%w: %s", err, oneLine(out))
+	return fmt.Errorf("%s check: %w: %s", c.binary, err, oneLine(out))
 }
 
 func oneLine(b []byte) string { return strings.Join(strings.Fields(string(b)), " ") }

@@ -22,7 +22,7 @@ type report struct {
 	Pinned   bool              `json:"pinned"`
 	Against  string            `json:"against_revision,omitempty"`
 	Notes    []string          `json:"notes,omitempty"`
-	*results
+	results
 
 	order []string // of Versions
 }
@@ -30,7 +30,7 @@ type report struct {
 func newReport(e *equipment, o *options, found *results) *report {
 	r := &report{
 		When: time.Now().UTC().Truncate(time.Second), System: oneLine([]byte(output("uname", "-srm"))), Versions: map[string]string{},
-		Runs: o.runs, Seconds: o.seconds, Logs: o.logs, Buffers: o.buffers, Pinned: e.cpus != cpus{}, Against: o.against, Notes: e.notes, results: found,
+		Runs: o.runs, Seconds: o.seconds, Logs: o.logs, Buffers: o.buffers, Pinned: e.cpus != cpus{}, Against: o.against, Notes: e.notes, results: *found,
 	}
 	for _, c := range e.candidates {
 		r.Versions[c.name] = c.version()

@@ -35,7 +35,7 @@ type timing struct {
 }
 
 func newTiming(from clock.Instant) *timing {
-	histogram := func() *hdrhistogram.Histogram { return hdrhistogram.New(1000, int64(2*patience), 3) } // from 1 µs, to 0.1 %
+	histogram := func() *hdrhistogram.Histogram { return hdrhistogram.New(100, int64(2*patience), 3) } // from 0.1 µs, to 0.1 %
 	return &timing{from: from, answered: histogram(), late: histogram()}
 }
 

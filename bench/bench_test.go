@@ -22,10 +22,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// poiseHere is the Poise to test with: POISE_TEST_SETUPS leaves out io_uring where the system refuses it.
+// poiseHere is the Poise to test with: the first driver of POISE_TEST_SETUPS, such as "epoll/2,net/2", which leaves out what the system refuses.
 func poiseHere() string {
-	if setups := os.Getenv("POISE_TEST_SETUPS"); setups != "" && !strings.Contains(setups, "io_uring") {
-		return "poise-net"
+	if driver, _, ok := strings.Cut(os.Getenv("POISE_TEST_SETUPS"), "/"); ok {
+		return "poise-" + driver
 	}
 	return "poise-io_uring"
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -28,6 +29,9 @@ type run struct {
 
 // warmUp fills connections, caches and buffers before anything is counted.
 const warmUp = 300 * time.Millisecond
+
+// errNothingDone is a run without a request that was over: so busy is the machine with other things.
+var errNothingDone = errors.New("no request was over in a whole run")
 
 // measure has the candidate serve the scenario for d; rate is 0 for as much as it can.
 func (b *bed) measure(ctx context.Context, r *running, s *scenario, d time.Duration, rate float64) (run, error) {
@@ -63,7 +67,7 @@ func (b *bed) measure(ctx context.Context, r *running, s *scenario, d time.Durat
 	result.Latency = e.Latency
 	result.Requests, result.Seconds = end.Requests, end.Seconds
 	if end.Requests == 0 {
-		return fail(fmt.Errorf("no request was over within %v", d))
+		return fail(errNothingDone)
 	}
 	result.account(before, after)
 	return result, nil

@@ -10,6 +10,7 @@ import (
 
 	"poise/internal/fiber"
 	"poise/internal/listen"
+	"poise/internal/sys"
 )
 
 // serve is the child that all balancers pass requests to: one loop, answers that lie ready in memory. It prints its address, and ends with its standard input,
@@ -63,7 +64,7 @@ func (s *server) Serve(c *fiber.Conn) {
 		if err == nil {
 			continue
 		}
-		if !errors.Is(err, io.EOF) && !errors.Is(err, fiber.ErrStopped) {
+		if !errors.Is(err, io.EOF) && !sys.IsReset(err) && !errors.Is(err, fiber.ErrStopped) { // a balancer that stops may reset
 			fmt.Fprintf(os.Stderr, "server: %v\n", err)
 		}
 		_ = c.Close()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -113,6 +114,10 @@ func (s *session) rounds(ctx context.Context, b *bed, sc *scenario, rate float64
 			i = (i + round) % len(b.on)
 			s.say("%s, %s: run %d of %d, %s", sc.Name, how, round+1, s.o.runs, b.on[i].name)
 			r, err := b.measure(ctx, b.on[i], sc, s.o.duration, rate)
+			if errors.Is(err, errNothingDone) {
+				s.note("a run was repeated once, since no request was over in it: the machine is too busy")
+				r, err = b.measure(ctx, b.on[i], sc, s.o.duration, rate)
+			}
 			if err != nil {
 				return err
 			}

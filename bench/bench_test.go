@@ -94,7 +94,7 @@ func checkReport(t *testing.T, r *report) {
 	}
 	for _, o := range r.Idle.Outcomes {
 		for _, run := range o.Runs {
-			if run.After < run.Before/2 || (run.Collection > 0) != strings.HasPrefix(o.Name, "poise") {
+			if run.After < run.Before/2 || (run.Collection != 0) != strings.HasPrefix(o.Name, "poise") {
 				t.Errorf("idle, %s: %+v", o.Name, run)
 			}
 		}

@@ -53,7 +53,7 @@ func (b *bed) callsOf(ctx context.Context, r *running, sc *scenario) (*calls, er
 	for _, pid := range r.pids {
 		command = append(command, "-p", strconv.Itoa(pid))
 	}
-	tracer, err := start(b.dir, "strace", false, nil, command)
+	tracer, err := start(b.dir, "strace", false, command)
 	if err != nil {
 		return nil, err
 	}

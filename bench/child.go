@@ -23,7 +23,7 @@ type child struct {
 }
 
 // start runs a program. What it prints goes to a file in dir, or its standard output to lines.
-func start(dir, name string, lines bool, env, command []string) (*child, error) {
+func start(dir, name string, lines bool, command []string) (*child, error) {
 	c := &child{who: name, cmd: exec.Command(command[0], command[1:]...), log: filepath.Join(dir, name+".log"), ended: make(chan struct{})}
 	log, err := os.Create(c.log)
 	if err != nil {
@@ -31,7 +31,6 @@ func start(dir, name string, lines bool, env, command []string) (*child, error) 
 	}
 	defer func() { _ = log.Close() }() // the child has its own
 	c.cmd.Stdout, c.cmd.Stderr = log, log
-	c.cmd.Env = append(os.Environ(), env...)
 	if lines {
 		r, w, err := os.Pipe()
 		if err != nil {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"strings"
 	"time"
 )
 
@@ -16,7 +14,7 @@ const idleName = "idle"
 const (
 	idleTime     = 5 * time.Second // a run's, roughly
 	mostIdleRuns = 3               // memory varies little
-	collections  = 3               // forced in each run; the median counts
+	collections  = 10              // forced in each run
 )
 
 // idleResult is what idle connections cost.
@@ -67,16 +65,7 @@ func (s *session) idleRun(ctx context.Context, c candidate) (run idleRun, err er
 		return run, err
 	}
 	defer b.stop()
-	var p place
-	var env []string
-	if c.product == "poise" {
-		ports, err := freePorts(1)
-		if err != nil {
-			return run, err
-		}
-		p.admin, env = ports[0], []string{"GODEBUG=gctrace=1"}
-	}
-	r, err := b.add(ctx, c, p, env...)
+	r, admin, err := b.addAsked(ctx, c)
 	if err != nil {
 		return run, err
 	}
@@ -99,8 +88,8 @@ func (s *session) idleRun(ctx context.Context, c candidate) (run idleRun, err er
 		return run, err
 	}
 	run.PerConnection = float64(run.After-run.Before) / float64(s.o.idle)
-	if p.admin != 0 {
-		if run.Collection, err = r.collect(ctx, p.admin); err != nil {
+	if admin != 0 {
+		if run.Collection, err = r.collection(ctx, admin); err != nil {
 			return run, err
 		}
 	}
@@ -111,10 +100,39 @@ func (s *session) idleRun(ctx context.Context, c candidate) (run idleRun, err er
 	return run, err
 }
 
-// collect forces garbage collections by way of the admin's heap profile, and returns the CPU time of one as the runtime traces it.
-func (r *running) collect(ctx context.Context, admin int) (float64, error) {
+// addAsked starts a candidate; a Poise answers questions about itself at the port admin.
+func (b *bed) addAsked(ctx context.Context, c candidate) (r *running, admin int, err error) {
+	if c.product != "poise" {
+		r, err = b.add(ctx, c, place{})
+		return r, 0, err
+	}
+	ports, err := freePorts(1)
+	if err != nil {
+		return nil, 0, err
+	}
+	r, err = b.add(ctx, c, place{admin: ports[0]})
+	return r, ports[0], err
+}
+
+// collection is the CPU time of one garbage collection, in milliseconds: of the process while it gives heap profiles after a collection each, less that of as many
+// profiles alone. The runtime's own trace counts by the clock, and so also what other programs have taken of the CPU.
+func (r *running) collection(ctx context.Context, admin int) (float64, error) {
+	with, err := r.profiles(ctx, admin, "gc=1")
+	if err != nil {
+		return 0, err
+	}
+	without, err := r.profiles(ctx, admin, "gc=0")
+	return float64(with-without) / float64(time.Millisecond) / collections, err
+}
+
+// profiles is the CPU time of the process for some heap profiles.
+func (r *running) profiles(ctx context.Context, admin int, query string) (time.Duration, error) {
+	before, err := usageOf(r.pids)
+	if err != nil {
+		return 0, err
+	}
 	for range collections {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/debug/pprof/heap?gc=1", admin), nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/debug/pprof/heap?%s", admin, query), nil)
 		if err != nil {
 			return 0, err
 		}
@@ -124,42 +142,13 @@ func (r *running) collect(ctx context.Context, admin int) (float64, error) {
 		}
 		_, err = io.Copy(io.Discard, resp.Body)
 		_ = resp.Body.Close()
+		if err == nil && resp.StatusCode != http.StatusOK {
+			err = fmt.Errorf("the heap's profile has status %d", resp.StatusCode)
+		}
 		if err != nil {
 			return 0, err
 		}
 	}
-	text, err := os.ReadFile(r.log)
-	if err != nil {
-		return 0, err
-	}
-	forced := forcedCollections(string(text))
-	if len(forced) < collections {
-		return 0, fmt.Errorf("%d forced garbage collections are traced, want %d", len(forced), collections)
-	}
-	return quantile(forced[len(forced)-collections:], 0.5), nil
-}
-
-// forcedCollections are the CPU times, in milliseconds, of the forced garbage collections in the runtime's trace:
-//
-//	gc 3 @2.1s 1%: 0.02+1.1+0.01 ms clock, 0.06+0.1/1.0/0.2+0.04 ms cpu, 8->8->5 MB, ... 3 P (forced)
-//
-// All parts are added up, also what ran on processors that had nothing else to do.
-func forcedCollections(trace string) []float64 {
-	var all []float64
-	for line := range strings.Lines(trace) {
-		if !strings.HasPrefix(line, "gc ") || !strings.Contains(line, "(forced)") {
-			continue
-		}
-		_, rest, _ := strings.Cut(line, " ms clock, ")
-		parts, _, ok := strings.Cut(rest, " ms cpu")
-		if !ok {
-			continue
-		}
-		sum := 0.0
-		for _, part := range strings.FieldsFunc(parts, func(c rune) bool { return c == '+' || c == '/' }) {
-			sum += atof(part)
-		}
-		all = append(all, sum)
-	}
-	return all
+	after, err := usageOf(r.pids)
+	return after.since(before).cpu, err
 }

@@ -31,17 +31,6 @@ func TestParseCalls(t *testing.T) {
 	}
 }
 
-func TestForcedCollections(t *testing.T) {
-	const trace = `poise dev
-gc 1 @0.010s 1%: 0.1+0.2+0.3 ms clock, 0.1+0.2/0.3/0.4+0.5 ms cpu, 4->4->1 MB, 4 MB goal, 0 MB stacks, 0 MB globals, 3 P
-gc 2 @1.500s 0%: 0.03+1.1+0.01 ms clock, 0.25+1/2/0.5+0.25 ms cpu, 8->8->5 MB, 9 MB goal, 0 MB stacks, 0 MB globals, 3 P (forced)
-`
-	got := forcedCollections(trace)
-	if want := []float64{4}; !slices.Equal(got, want) {
-		t.Errorf("forcedCollections = %v, want %v: the sum of the forced one's parts", got, want)
-	}
-}
-
 func TestCPUList(t *testing.T) {
 	tests := []struct {
 		text string

@@ -137,8 +137,3 @@ func atoi(s string) int64 {
 	n, _ := strconv.ParseInt(s, 10, 64) // the kernel writes numbers
 	return n
 }
-
-func atof(s string) float64 {
-	f, _ := strconv.ParseFloat(s, 64) // as the runtime writes it
-	return f
-}

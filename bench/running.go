@@ -28,7 +28,7 @@ type bed struct {
 
 // newBed starts the servers.
 func (e *equipment) newBed(ctx context.Context, o *options, on cpus) (*bed, error) {
-	servers, err := start(e.dir, "servers", true, nil, pinned(on.rest, []string{e.self, "serve"}))
+	servers, err := start(e.dir, "servers", true, pinned(on.rest, []string{e.self, "serve"}))
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func (b *bed) stop() {
 }
 
 // add starts a candidate, and waits until it answers.
-func (b *bed) add(ctx context.Context, c candidate, p place, env ...string) (*running, error) {
+func (b *bed) add(ctx context.Context, c candidate, p place) (*running, error) {
 	ports, err := freePorts(1)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (b *bed) add(ctx context.Context, c candidate, p place, env ...string) (*ru
 	if err != nil {
 		return nil, err
 	}
-	started, err := start(b.dir, c.name, false, env, pinned(b.cpus.balanced, command))
+	started, err := start(b.dir, c.name, false, pinned(b.cpus.balanced, command))
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (b *bed) load(spec loadSpec) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	return start(b.dir, "load", true, nil, pinned(b.cpus.rest, []string{b.self, "load", string(argument)}))
+	return start(b.dir, "load", true, pinned(b.cpus.rest, []string{b.self, "load", string(argument)}))
 }
 
 // event is the load's next line.

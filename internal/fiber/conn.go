@@ -53,6 +53,7 @@ type Conn struct {
 	out     [][]byte // what the driver sends now
 	sendErr error
 	sending bool
+	last    bool   // nothing is sent after this
 	writer  *fiber // waits for out, for the queue to drain, or for a connect
 	queue   []byte // written by Write, not yet handed to the driver
 	flight  []byte // the part of the queue that the driver sends now

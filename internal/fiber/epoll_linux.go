@@ -312,7 +312,7 @@ func (d *epoll) send(c *Conn) {
 	for _, b := range c.out {
 		total += len(b)
 	}
-	n, err := sys.Send(c.h.fd, &d.loop.msg, c.out, total <= maxRawBytes)
+	n, err := sys.Send(c.h.fd, &d.loop.msg, c.out, c.last, total <= maxRawBytes)
 	if err == sys.ErrAgain {
 		c.h.ready |= full | waiting
 		return

@@ -69,11 +69,12 @@ frontend f
 backend b
 	server s1 127.0.0.1:19101 pool-max-conn 256
 END
-for driver in io_uring net; do
+declare -A port=([io_uring]=19110 [net]=19113 [epoll]=19114)
+for driver in "${!port[@]}"; do
 	cat >"$dir/$driver.yaml" <<END
 loops: 1
 driver: $driver
-listen: 127.0.0.1:$([ $driver = io_uring ] && echo 19110 || echo 19113)
+listen: 127.0.0.1:${port[$driver]}
 servers: [127.0.0.1:19101]
 access_log: { enabled: false }
 admin: { enabled: false }
@@ -84,9 +85,10 @@ done
 "$nginx" -c "$dir/nginx.conf" & pids+=($!); nginx_pid=$!
 "$haproxy" -f "$dir/haproxy.cfg" >/dev/null 2>&1 & pids+=($!); haproxy_pid=$!
 "$dir/poise" run -c "$dir/io_uring.yaml" 2>"$dir/poise.log" & pids+=($!); poise_pid=$!
+"$dir/poise" run -c "$dir/epoll.yaml" 2>"$dir/poise-epoll.log" & pids+=($!); epoll_pid=$!
 "$dir/poise" run -c "$dir/net.yaml" 2>"$dir/poise-net.log" & pids+=($!); net_pid=$!
-for port in 19110 19111 19112 19113; do
-	curl -sf --retry 20 --retry-connrefused --retry-delay 1 -o /dev/null "http://127.0.0.1:$port/"
+for p in 19110 19111 19112 19113 19114; do
+	curl -sf --retry 20 --retry-connrefused --retry-delay 1 -o /dev/null "http://127.0.0.1:$p/"
 done
 nginx_worker=$(pgrep -P "$nginx_pid")
 
@@ -113,10 +115,11 @@ scenario() { # title path connections
 		one poise "$poise_pid" 19110 "$2" "$3"
 		one haproxy "$haproxy_pid" 19111 "$2" "$3"
 		one nginx "$nginx_worker" 19112 "$2" "$3"
+		one poise-epoll "$epoll_pid" 19114 "$2" "$3"
 		one poise-net "$net_pid" 19113 "$2" "$3"
 	done
 	printf '\n%s (median of %d runs of %d s)\n%-12s %12s %12s %12s\n' "$1" "$runs" "$seconds" "" "CPU us/req" "user us/req" "req/s"
-	for name in poise haproxy nginx poise-net; do
+	for name in poise haproxy nginx poise-epoll poise-net; do
 		printf '%-12s %12s %12s %12s\n' "$name" "$(cut -d' ' -f1 "$dir/result.$name" | median)" "$(cut -d' ' -f2 "$dir/result.$name" | median)" "$(cut -d' ' -f3 "$dir/result.$name" | median)"
 	done
 }

@@ -35,7 +35,7 @@ tests() { suites; }
 # suites runs all tests, with the arguments given. Those that use the whole program come one after the other: they look at times, and two cores are few.
 suites() {
 	go test -shuffle=on -timeout=10m "$@" ./cmd/... ./internal/...
-	go test -shuffle=on -timeout=10m -p 1 "$@" ./test/...
+	go test -shuffle=on -timeout=10m -p 1 "$@" ./test/... ./bench
 }
 
 # The race detector does not see what the kernel writes to a ring's buffers, so the suites on the wire run over package net here; what io_uring

@@ -49,6 +49,7 @@ type App struct {
 	sockets  []*listen.Socket // by listener, then address
 	bound    [][]string       // each listener's addresses
 	limits   proxy.Limits
+	spread   *proxy.Spread
 
 	pools     []*poolState
 	names     *discover.Names
@@ -174,8 +175,9 @@ func (a *App) openLog(n int) error {
 
 func (a *App) startLoops(n int) error {
 	c := a.o.Config
+	a.spread = proxy.NewSpread(n)
 	shared := &proxy.Config{
-		Table: &a.table, Limits: &a.limits, Loops: n, IdlePerServer: c.Limits.IdlePerServer,
+		Table: &a.table, Limits: &a.limits, Spread: a.spread, Loops: n, IdlePerServer: c.Limits.IdlePerServer,
 		Heads: h1.Limits{Head: int(c.Limits.Head), Fields: c.Limits.Fields},
 	}
 	var fibers []*fiber.Loop
@@ -218,6 +220,7 @@ func (a *App) listenAll() error {
 			}
 		}
 	}
+	a.spread.Open()
 	return errors.Join(errs...)
 }
 

@@ -12,7 +12,7 @@ import (
 func (a *App) Drain() (cut int) {
 	a.draining.Store(true)
 	for _, l := range a.loops {
-		l.fiber.Post(l.proxy.Drain)
+		l.fiber.Call(l.proxy.Drain) // once all know, none passes a connection on to one that is done
 	}
 	deadline := clock.Now().Add(a.o.Config.Timeouts.Drain)
 	tick := time.NewTicker(10 * time.Millisecond)

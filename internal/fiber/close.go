@@ -148,8 +148,8 @@ func (c *Conn) free() {
 	l.conns[last] = nil
 	l.conns = l.conns[:last]
 	l.count.Closed++
-	if c.ln != nil && c.ln.closed != nil {
-		c.ln.closed(c)
+	if c.ln != nil && c.ln.on.Closed != nil {
+		c.ln.on.Closed(c)
 	}
 }
 

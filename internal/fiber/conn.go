@@ -43,16 +43,23 @@ type Conn struct {
 	rest    []segment
 	unread  int
 	recvErr error // what ended the receiving: io.EOF or an error; unread bytes come before it
-	recv    recvState
-	intake  Intake // what the next receive is like
-	armed   Intake // what the armed one is like
 	reader  *fiber
-	direct  direct
+
+	// Small things, side by side: the whole is kept within 512 bytes, up to where the garbage collector deals with objects by the page.
+	recv     recvState
+	intake   Intake // what the next receive is like
+	armed    Intake // what the armed one is like
+	direct   direct
+	state    state
+	sending  bool
+	last     bool // nothing is sent after this
+	reset    bool
+	timedOut bool // the writer's wait ended by writeBy, or by a stall
+	forRoom  bool // the writer waits in Room, and has nothing in flight of its own
 
 	// Sending.
 	out     [][]byte // what the driver sends now
 	sendErr error
-	sending bool
 	writer  *fiber // waits for out, for the queue to drain, or for a connect
 	queue   []byte // written by Write, not yet handed to the driver
 	flight  []byte // the part of the queue that the driver sends now
@@ -61,15 +68,11 @@ type Conn struct {
 	handler Handler // set while idle
 	guard   *Conn   // is interrupted when our peer resets
 	intr    error   // why waits on this connection are over
-	state   state
-	ops     int // operations in flight
-	reset   bool
+	ops     int     // operations in flight
 
 	timer                           timer
 	readBy, writeBy, idleBy, lingBy clock.Instant
 	stall                           stall
-	timedOut                        bool // the writer's wait ended by writeBy, or by a stall
-	forRoom                         bool // the writer waits in Room, and has nothing in flight of its own
 	lingered                        int
 }
 

@@ -82,7 +82,7 @@ func (c *Conn) TryFetch(p *Pipe, n int64, inHand int) {
 		c.recvErr = io.EOF
 	case err == nil:
 		p.held += got
-	case !sys.IsAgain(err):
+	case err != sys.ErrAgain:
 		c.recvErr = err
 	}
 }
@@ -142,7 +142,7 @@ func (c *Conn) SendThrough(p *Pipe, bufs ...[]byte) error {
 			return nil
 		case err == nil:
 			continue
-		case !sys.IsAgain(err):
+		case err != sys.ErrAgain:
 			c.sendErr = err
 			return err
 		}
@@ -154,7 +154,7 @@ func (c *Conn) SendThrough(p *Pipe, bufs ...[]byte) error {
 
 // sendNow sends what the socket takes of bufs, and returns the rest.
 func (c *Conn) sendNow(bufs [][]byte, more bool) ([][]byte, error) {
-	n, err := sys.SendNow(c.h.fd, &c.loop.msg, bufs, more)
+	n, err := sys.Send(c.h.fd, &c.loop.msg, bufs, more, true)
 	for len(bufs) > 0 && n >= len(bufs[0]) {
 		n -= len(bufs[0])
 		bufs = bufs[1:]

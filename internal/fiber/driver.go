@@ -23,7 +23,8 @@ type driver interface {
 	// listen takes the listening descriptor over and accepts from it until stopAccept.
 	listen(ln *Listener, fd int) error
 	accept(ln *Listener)
-	adopt(c *Conn)           // an accepted connection has got its Conn
+	// adopt begins to work with an accepted connection. After an error the socket is closed, and c.h empty.
+	adopt(c *Conn) error
 	stopAccept(ln *Listener) // ends accept; what is queued stays in the kernel
 	// drainAccept takes what is queued, and for drainAcceptTime what was on its way; then the listening socket is closed. A driver may do it in two
 	// steps with the listener's timer: its end calls endDrainAccept.

@@ -64,17 +64,20 @@ func (d *epoll) accepted(ln *Listener, fd int, peer sys.Addr) error {
 	if !ln.unix && !peer.IP.IsValid() {
 		return sys.Close(fd)
 	}
-	h := d.slots.own(fd, nil, nil)
-	if err := d.poll.AddStream(fd, d.token(h)); err != nil {
-		d.slots.disown(h)
-		_ = sys.Close(fd)
-		return err
-	}
-	ln.accepted(h, peer)
-	return nil
+	return ln.accepted(handle{fd: fd}, peer)
 }
 
-func (d *epoll) adopt(c *Conn) { d.slots.all[c.h.slot].conn = c }
+func (d *epoll) adopt(c *Conn) error {
+	h := d.slots.own(c.h.fd, c, nil)
+	if err := d.poll.AddStream(h.fd, d.token(h)); err != nil {
+		d.slots.disown(h)
+		_ = sys.Close(h.fd)
+		c.h = handle{}
+		return err
+	}
+	c.h = h
+	return nil
+}
 
 func (d *epoll) drainAccept(ln *Listener) {
 	_ = sys.RefuseNew(ln.h.fd) // fails on a Unix socket: there the queue is just emptied

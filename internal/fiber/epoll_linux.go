@@ -9,8 +9,7 @@ import (
 )
 
 // epoll is the driver over epoll(7), for kernels and containers that have no io_uring. A socket is registered once, for edges; what the edges told is
-// remembered in its handle, so that no call is made in vain: a receive only when bytes are known to be there, a send at once unless the socket is
-// known to be full.
+// remembered in its handle, so that no call is made in vain: a receive only when bytes are known to be there, a send unless the socket is known to be full.
 type epoll struct {
 	loop  *Loop
 	poll  *sys.Epoll
@@ -21,7 +20,8 @@ type epoll struct {
 	found int           // events that the last wait has brought
 	again queue[uint64] // tokens of what can go on without an event
 	ends  queue[end]    // to be told
-	quick int           // sends that ended at once since the last event
+	out   queue[uint64] // tokens of sends that were put off
+	quick int           // sends that were not, since the last event
 
 	eventFD int
 }
@@ -72,7 +72,9 @@ const (
 	// epollBatch bounds the events of one turn, as turnCompletions does.
 	epollBatch = turnCompletions
 	// receivesInARow, acceptsInARow and sendsInARow bound what one event sets off before others have their turn.
-	receivesInARow, acceptsInARow, sendsInARow = 4, 64, 16
+	receivesInARow, acceptsInARow, sendsInARow = 4, 64, 4
+	// largeSend is from where on a send is made at once: of bodies, and not of most heads.
+	largeSend = 8 << 10
 )
 
 func newEpoll(l *Loop, cfg Config) (*epoll, error) {
@@ -120,7 +122,7 @@ func (d *epoll) wait(patience time.Duration) {
 	d.feed(&d.head)
 	d.feed(&d.body)
 	d.look(d.poll.Look())
-	if d.found == 0 && patience != 0 && len(d.again.list) == 0 && len(d.ends.list) == 0 && d.loop.sleep() {
+	if d.found == 0 && patience != 0 && len(d.again.list) == 0 && len(d.ends.list) == 0 && len(d.out.list) == 0 && d.loop.sleep() {
 		d.look(d.poll.Wait(patience))
 	}
 	d.loop.awake()
@@ -148,6 +150,11 @@ func (d *epoll) complete() {
 	}
 	d.found = 0
 	// What this sets off in turn waits for the next time, or a busy connection would keep all others waiting.
+	for _, t := range d.out.take() {
+		if s := &d.slots.all[uint32(t)]; s.gen == uint32(t>>32) && s.conn.h.ready&(waiting|full) == waiting {
+			d.flush(s.conn)
+		}
+	}
 	ends := d.ends.take()
 	for i := range ends {
 		d.quick = 0
@@ -213,11 +220,12 @@ func (d *epoll) goOn(c *Conn, what uint32) {
 	if what&(sys.EventOut|sys.EventErr|sys.EventHangUp) != 0 {
 		h.ready &^= full
 		if h.ready&waiting != 0 {
-			h.ready &^= waiting
 			switch {
 			case c.state == connecting:
+				h.ready &^= waiting
 				d.endConnect(c, what)
 			case c.direct.writing:
+				h.ready &^= waiting
 				c.ready(nil)
 			default:
 				d.send(c)
@@ -303,29 +311,49 @@ func (d *epoll) readable(c *Conn) {
 
 func (d *epoll) writable(c *Conn) { c.h.ready |= full | waiting }
 
-// send tells its end at once when the socket has room for all.
+// send puts small sends off until the turn's events are dealt with: made in a row, they wake a peer that many of them go to but once. A large one is made, and
+// its end told, at once: its bytes are in the cache still.
 func (d *epoll) send(c *Conn) {
+	c.h.ready |= waiting
 	if c.h.ready&full != 0 {
-		c.h.ready |= waiting
 		return
 	}
-	total := 0
-	for _, b := range c.out {
-		total += len(b)
+	total := size(c.out)
+	if d.quick++; total < largeSend || d.quick > sendsInARow {
+		d.out.add(d.token(c.h))
+		return
 	}
-	n, err := sys.Send(c.h.fd, &d.loop.msg, c.out, total <= maxRawBytes)
+	if n, err := d.push(c, total); n >= 0 {
+		c.sentSome(n, err)
+	}
+}
+
+// flush makes a send that was put off.
+func (d *epoll) flush(c *Conn) {
+	if n, err := d.push(c, size(c.out)); n >= 0 {
+		d.ends.add(end{c: c, op: opSend, n: n, err: err})
+	}
+}
+
+func size(bufs [][]byte) (n int) {
+	for _, b := range bufs {
+		n += len(b)
+	}
+	return n
+}
+
+// push sends what there is room for. n is negative when there is none, and the send goes on waiting.
+func (d *epoll) push(c *Conn, total int) (n int, err error) {
+	n, err = sys.Send(c.h.fd, &d.loop.msg, c.out, c.last, total <= maxRawBytes)
 	if err == sys.ErrAgain {
-		c.h.ready |= full | waiting
-		return
+		c.h.ready |= full
+		return -1, nil
 	}
+	c.h.ready &^= waiting
 	if n < total {
 		c.h.ready |= full
 	}
-	if d.quick++; d.quick > sendsInARow {
-		d.ends.add(end{c: c, op: opSend, n: n, err: err})
-		return
-	}
-	c.sentSome(n, err)
+	return n, err
 }
 
 func (d *epoll) cancelSend(c *Conn) {

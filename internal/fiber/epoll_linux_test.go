@@ -1,8 +1,10 @@
 package fiber
 
 import (
+	"io"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,7 +25,7 @@ func startEpoll(t *testing.T, h Handler) (*Loop, *epoll, string) {
 		t.Fatal(err)
 	}
 	addr := sys.LocalAddr(fd).String()
-	l.Call(func() { _, err = l.Listen(fd, func(c *Conn) { c.Idle(h, 0) }, nil) })
+	l.Call(func() { _, err = l.Listen(fd, Accepting{Accept: func(c *Conn) { c.Idle(h, 0) }}) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,6 +36,14 @@ type served func(c *Conn)
 
 func (f served) Serve(c *Conn)     { f(c) }
 func (f served) Gone(*Conn, error) {}
+
+// hold keeps the loop busy until the returned function is called, so that what comes meanwhile comes in one turn.
+func hold(l *Loop) (release func()) {
+	held, free := make(chan struct{}), make(chan struct{})
+	l.Post(func() { close(held); <-free })
+	<-held
+	return func() { close(free) }
+}
 
 func connect(t *testing.T, addr string) net.Conn {
 	t.Helper()
@@ -136,17 +146,68 @@ func TestEpollBusyConnectionLetsOthersBeServed(t *testing.T) {
 		_, _ = c.Write([]byte("x"))
 		<-known
 	}
-	held, release := make(chan struct{}), make(chan struct{})
-	l.Post(func() { close(held); <-release })
-	<-held
-	_ = busy.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-	queued, _ := busy.Write(make([]byte, 64<<20))
+	release := hold(l)
+	var queued atomic.Int64
+	go func() {
+		for piece := make([]byte, 4096); ; {
+			n, err := busy.Write(piece)
+			if queued.Add(int64(n)); err != nil {
+				return
+			}
+		}
+	}()
+	for until := time.Now().Add(5 * time.Second); queued.Load() < 2*most && time.Now().Before(until); {
+		time.Sleep(time.Millisecond)
+	}
 	_, _ = other.Write([]byte("o"))
-	close(release)
-	if queued < 2*most {
-		t.Fatalf("the kernel's buffers take %d bytes, want at least %d", queued, 2*most)
+	release()
+	if n := queued.Load(); n < 2*most {
+		t.Fatalf("the kernel's buffers take %d bytes, want at least %d", n, 2*most)
 	}
 	if n := <-atOther; n > most || n == 0 {
 		t.Errorf("%d bytes of one connection were taken before another was served, want at most %d and some", n, most)
+	}
+}
+
+// Sends that could all end at once do not keep a fiber running: small ones wait for the turn's end, and of large ones only a few are made in a row.
+func TestEpollSendsLetOthersBeServed(t *testing.T) {
+	for name, size := range map[string]int{"small": 6, "large": 2 * largeSend} {
+		t.Run(name, func(t *testing.T) {
+			const many, most = 100, 5
+			sent, atOther := 0, make(chan int, 1)
+			known := make(chan struct{}, 2)
+			piece := make([]byte, size)
+			l, _, addr := startEpoll(t, served(func(c *Conn) {
+				known <- struct{}{}
+				c.Discard(1)
+				if c.Next() == nil && c.Buffered()[0] == 'o' {
+					atOther <- sent
+					c.Abort()
+					return
+				}
+				for range many {
+					if c.Send(piece) != nil {
+						break
+					}
+					sent++
+				}
+				_ = c.Close()
+			}))
+			talker, other := connect(t, addr), connect(t, addr)
+			for _, c := range []net.Conn{talker, other} {
+				_, _ = c.Write([]byte("x"))
+				<-known
+			}
+			release := hold(l)
+			_, _ = talker.Write([]byte("t"))
+			_, _ = other.Write([]byte("o"))
+			release()
+			if n := <-atOther; n > most {
+				t.Errorf("%d pieces were sent on one connection before another was served, want at most %d", n, most)
+			}
+			if got, err := io.ReadAll(talker); len(got) != many*size {
+				t.Errorf("read %d bytes, %v; want %d", len(got), err, many*size)
+			}
+		})
 	}
 }

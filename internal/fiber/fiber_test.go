@@ -59,7 +59,7 @@ func listen(t *testing.T, l *fiber.Loop, h fiber.Handler) string {
 	}
 	addr := sys.LocalAddr(fd).String()
 	l.Call(func() {
-		_, err = l.Listen(fd, func(c *fiber.Conn) { c.Idle(h, 0) }, nil)
+		_, err = l.Listen(fd, fiber.Accepting{Accept: func(c *fiber.Conn) { c.Idle(h, 0) }})
 	})
 	if err != nil {
 		t.Fatal(err)

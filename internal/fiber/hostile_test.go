@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -67,7 +68,7 @@ func TestPeerOfAResetConnection(t *testing.T) {
 		served := make(chan string, 2)
 		h := &handler{serve: func(c *fiber.Conn) { served <- string(c.Buffered()); c.Abort() }}
 		l.Call(func() {
-			_, err = l.Listen(fd, func(c *fiber.Conn) { peers <- c.Peer(); c.Idle(h, 0) }, nil)
+			_, err = l.Listen(fd, fiber.Accepting{Accept: func(c *fiber.Conn) { peers <- c.Peer(); c.Idle(h, 0) }})
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -187,7 +188,7 @@ func TestFailingAcceptDoesNotSpin(t *testing.T) {
 	defer sys.Close(b)
 	var before, after fiber.Counters
 	l.Call(func() {
-		_, err = l.Listen(a, func(c *fiber.Conn) { c.Abort() }, nil)
+		_, err = l.Listen(a, fiber.Accepting{Accept: func(c *fiber.Conn) { c.Abort() }})
 		before = l.Counters()
 	})
 	<-time.After(200 * time.Millisecond)
@@ -239,4 +240,32 @@ func TestNoReceiveIsPutOffForGood(t *testing.T) {
 	var n fiber.Counters
 	l.Call(func() { n = l.Counters() })
 	t.Logf("%d receives found no buffer in %d turns", n.NoBuffers, n.Turns)
+}
+
+// A receive stops before an urgent byte; what follows it is received all the same.
+func TestBytesBehindAnUrgentOneAreReceived(t *testing.T) {
+	each(t, func(t *testing.T, l *fiber.Loop) {
+		c := dial(t, listen(t, l, echo())).(*net.TCPConn)
+		held, release := make(chan struct{}), make(chan struct{})
+		l.Post(func() { close(held); <-release })
+		<-held
+		_, _ = io.WriteString(c, "be")
+		raw, err := c.SyscallConn()
+		if err == nil {
+			err = raw.Control(func(fd uintptr) {
+				if _, e := syscall.SendmsgN(int(fd), []byte("!"), nil, nil, syscall.MSG_OOB); e != nil {
+					t.Errorf("send an urgent byte: %v", e)
+				}
+			})
+		}
+		_, _ = io.WriteString(c, "hind")
+		close(release)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len("behind"))
+		if _, err := io.ReadFull(c, got); err != nil || string(got) != "behind" {
+			t.Errorf("echo = %q, %v; want behind", got, err)
+		}
+	})
 }

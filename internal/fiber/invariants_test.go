@@ -132,7 +132,7 @@ func TestListenerDrain(t *testing.T) {
 		addr := sys.LocalAddr(fd).String()
 		h := echo()
 		var ln *fiber.Listener
-		l.Call(func() { ln, err = l.Listen(fd, func(c *fiber.Conn) { c.Idle(h, 0) }, nil) })
+		l.Call(func() { ln, err = l.Listen(fd, fiber.Accepting{Accept: func(c *fiber.Conn) { c.Idle(h, 0) }}) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,11 +180,11 @@ func TestAcceptDoesNotRunAhead(t *testing.T) {
 	var ln *fiber.Listener
 	accepted := 0
 	l.Call(func() {
-		ln, err = l.Listen(fd, func(c *fiber.Conn) {
+		ln, err = l.Listen(fd, fiber.Accepting{Accept: func(c *fiber.Conn) {
 			accepted++
 			ln.Pause()
 			c.Idle(echo(), 0)
-		}, nil)
+		}})
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -18,8 +18,7 @@ const acceptPause = 100 * time.Millisecond
 type Listener struct {
 	loop     *Loop
 	h        handle
-	accept   func(*Conn)
-	closed   func(*Conn)
+	on       Accepting
 	timer    timer
 	armed    bool // an accept is in flight
 	paused   bool // by Pause
@@ -29,10 +28,19 @@ type Listener struct {
 	unix     bool // its clients have no address
 }
 
-// Listen takes the listening descriptor fd over and calls accept, outside any fiber, for each connection: accept calls Idle or Close on it. closed,
-// if not nil, is called when an accepted connection's socket is given back.
-func (l *Loop) Listen(fd int, accept, closed func(*Conn)) (*Listener, error) {
-	ln := &Listener{loop: l, accept: accept, closed: closed}
+// Accepting is what becomes of a listener's connections. All is called outside any fiber.
+type Accepting struct {
+	// Place, if not nil, says for each connection whose it shall be: this listener's, or that of another loop with the same driver. Nothing was received yet.
+	Place func() *Listener
+	// Accept gets a connection, and calls Idle or Close on it.
+	Accept func(*Conn)
+	// Closed, if not nil, is called when a connection's socket is given back.
+	Closed func(*Conn)
+}
+
+// Listen takes the listening descriptor fd over and accepts from it.
+func (l *Loop) Listen(fd int, on Accepting) (*Listener, error) {
+	ln := &Listener{loop: l, on: on}
 	ln.timer.owner = ln
 	if err := l.driver.listen(ln, fd); err != nil {
 		return nil, err
@@ -98,13 +106,26 @@ func (ln *Listener) empty() {
 	}
 }
 
-// accepted is told by the driver: a connection.
-func (ln *Listener) accepted(h handle, peer sys.Addr) {
+// accepted is told by the driver: a connection, which no driver has begun to work with. An error says that this loop can take no more.
+func (ln *Listener) accepted(h handle, peer sys.Addr) error {
+	if ln.on.Place != nil {
+		to := ln.on.Place()
+		if to != ln && to.loop.Post(func() { _ = to.take(h, peer) }) {
+			return nil
+		}
+	}
+	return ln.take(h, peer)
+}
+
+// take begins a connection. One that the driver cannot work with is ended as if it had broken.
+func (ln *Listener) take(h handle, peer sys.Addr) error {
 	c := ln.loop.newConn()
 	c.h, c.peer, c.ln = h, peer, ln
-	ln.loop.driver.adopt(c)
+	err := ln.loop.driver.adopt(c)
+	c.recvErr = err
 	ln.loop.count.Accepted++
-	ln.accept(c)
+	ln.on.Accept(c)
+	return err
 }
 
 // acceptEnded is told by the driver when it accepts no more: it was stopped, or err says why.

@@ -93,7 +93,7 @@ func (d *netDriver) wake() {
 	}
 }
 
-func (d *netDriver) adopt(*Conn) {}
+func (d *netDriver) adopt(*Conn) error { return nil }
 
 // recv starts one receive, also for Heads: the Conn asks again.
 func (d *netDriver) recv(c *Conn) {
@@ -285,7 +285,7 @@ func (d *netDriver) accepted(ln *Listener, nc net.Conn) {
 		_ = nc.Close()
 		return
 	}
-	ln.accepted(handle{net: &netHandle{conn: nc}}, peer)
+	_ = ln.accepted(handle{net: &netHandle{conn: nc}}, peer) // it has no error to tell
 }
 
 func (d *netDriver) stopAccept(ln *Listener) { _ = ln.h.net.ln.(deadliner).SetDeadline(past) }

@@ -51,6 +51,9 @@ func (c *Conn) Send(bufs ...[]byte) error {
 	return c.awaitSend()
 }
 
+// Last says that the next Send is the last, and that Finish follows at once: the last bytes and the end then go in one segment.
+func (c *Conn) Last() { c.last = true }
+
 // StallAfter makes a Send fail with os.ErrDeadlineExceeded when the peer takes nothing for d, however long a Send that makes progress lasts; 0: never.
 func (c *Conn) StallAfter(d time.Duration) { c.stall.after = d }
 
@@ -147,7 +150,7 @@ func (c *Conn) sentSome(n int, err error) {
 	}
 	c.stall.check = 0
 	c.putSendMem()
-	c.out = nil
+	c.out, c.last = nil, false
 	c.flight = c.flight[:0]
 	if c.sendErr == nil && len(c.queue) > 0 && c.state <= flushing {
 		c.sendQueue()

@@ -339,7 +339,7 @@ func (d *uring) endPoll(c *Conn, e *sys.CQE) bool {
 		return false
 	case c.direct.polled && err == nil:
 		d.armRecv(c)
-	case c.direct.on && sys.IsAgain(err):
+	case c.direct.on && err == sys.ErrAgain:
 		c.direct.polled = false
 		d.armRecv(c)
 	default:
@@ -353,7 +353,7 @@ func (d *uring) endPoll(c *Conn, e *sys.CQE) bool {
 func (d *uring) endSend(c *Conn, e *sys.CQE) {
 	err := e.Err()
 	blocked := c.direct.blocked
-	c.direct.blocked = c.direct.on && sys.IsAgain(err) && c.state < closing
+	c.direct.blocked = c.direct.on && err == sys.ErrAgain && c.state < closing
 	switch {
 	case blocked && c.state >= closing:
 		c.sentSome(0, sys.ErrCancelled)
@@ -374,7 +374,10 @@ func (d *uring) armWake() {
 
 func (d *uring) wake() { sys.Signal(d.eventFD) }
 
-func (d *uring) adopt(c *Conn) { c.h = d.slots.own(c.h.fd, c, nil) }
+func (d *uring) adopt(c *Conn) error {
+	c.h = d.slots.own(c.h.fd, c, nil)
+	return nil
+}
 
 func (d *uring) recv(c *Conn) {
 	if len(d.starved) > 0 { // behind those that wait already
@@ -445,9 +448,9 @@ func (d *uring) send(c *Conn) {
 	}
 	e := d.sqe()
 	if len(c.out) == 1 {
-		e.PrepSend(c.h.fd, c.out[0])
+		e.PrepSend(c.h.fd, c.out[0], c.last)
 	} else {
-		e.PrepSendMsg(c.h.fd, &c.mem.kernel, c.out)
+		e.PrepSendMsg(c.h.fd, &c.mem.kernel, c.out, c.last)
 	}
 	e.UserData = d.token(opSend, c.h)
 	if d.bytes += total; d.bytes > maxRawBytes {
@@ -482,9 +485,14 @@ func (d *uring) connect(c *Conn) error {
 func (d *uring) shutdown(c *Conn) { _ = sys.Shutdown(c.h.fd) }
 
 // cancelAll closes the socket too, in the same submission: no operation begins on a closing connection, and those that are ended hold on to the socket.
+// They are ended one by one: by its descriptor, the kernel would look for them among those of all connections.
 func (d *uring) cancelAll(c *Conn) {
-	d.unstarve(c)
-	d.sqe().PrepCancelFD(c.h.fd)
+	if !d.unstarve(c) && (c.recv == recvOne || c.recv == recvMany) {
+		d.sqe().PrepCancel(d.token(opRecv, c.h))
+	}
+	if c.sending {
+		d.cancelSend(c)
+	}
 	d.closeSocket(c, c.reset)
 }
 
@@ -543,7 +551,7 @@ func (d *uring) accepted(ln *Listener, fd int) {
 		d.sqe().PrepClose(fd)
 		return
 	}
-	ln.accepted(handle{fd: fd}, peer)
+	_ = ln.accepted(handle{fd: fd}, peer) // it has no error to tell
 }
 
 func (d *uring) stopAccept(ln *Listener) {

@@ -249,7 +249,7 @@ func newRigWith(t *testing.T, driver, server string, tm route.Timeouts, policy p
 	}
 	var ptr atomic.Pointer[route.Table]
 	ptr.Store(table)
-	cfg := &proxy.Config{Table: &ptr, Limits: &proxy.Limits{}, Loops: 1, IdlePerServer: 10}
+	cfg := &proxy.Config{Table: &ptr, Limits: &proxy.Limits{}, Spread: proxy.NewSpread(1), Loops: 1, IdlePerServer: 10}
 	a, _ := sys.ParseAddr("127.0.0.1:0")
 	fd, err := sys.Listen(a, true)
 	if err != nil {

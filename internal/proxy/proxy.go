@@ -34,6 +34,7 @@ type Config struct {
 	Table  *atomic.Pointer[route.Table]
 	Heads  h1.Limits
 	Limits *Limits
+	Spread *Spread
 	// IdlePerServer bounds idle connections to a server over all loops; each loop has its share.
 	IdlePerServer int
 	Loops         int
@@ -50,8 +51,8 @@ type Loop struct {
 	scratch  []*scratch // free ones, the last used at the end
 	accepts  []*accepter
 	draining bool
-	clients  int
-	flush    bool // the log has records that were not handed over
+	load     *atomic.Int64 // client connections: this loop's in cfg.Spread
+	flush    bool          // the log has records that were not handed over
 }
 
 // flushEvery is how long a log record may wait for others.
@@ -67,6 +68,8 @@ func New(l *fiber.Loop, cfg *Config, s *stats.Loop, log *accesslog.Shard) *Loop 
 		cfg: cfg, loop: l, stats: s, log: log, random: rand.NewChaCha8(seed),
 		up: upstream.New(l, s, share(cfg.IdlePerServer, cfg.Loops)),
 	}
+	mine := &cfg.Spread.loops[l.Index]
+	mine.p, p.load = p, &mine.load
 	l.Every(flushEvery, p.tick)
 	return p
 }
@@ -89,7 +92,7 @@ func (p *Loop) Drained() bool {
 			return false
 		}
 	}
-	return p.clients == 0
+	return p.load.Load() == 0
 }
 
 func (p *Loop) tick() {
@@ -107,6 +110,8 @@ type accepter struct {
 	loop *Loop
 	l    *Listener
 	ln   *fiber.Listener
+	// number is the accepter's in Loop.accepts, and the same on all loops.
+	number int
 	// waiting were accepted before this loop knew that the connection limit was reached. While there are any, accepting rests: who comes waits in the
 	// kernel's queue.
 	waiting []*fiber.Conn
@@ -114,8 +119,8 @@ type accepter struct {
 
 // Listen serves the connections of a listening descriptor, which it takes over.
 func (p *Loop) Listen(l *Listener, fd int) error {
-	a := &accepter{loop: p, l: l}
-	ln, err := p.loop.Listen(fd, a.accept, a.closed)
+	a := &accepter{loop: p, l: l, number: len(p.accepts)}
+	ln, err := p.loop.Listen(fd, fiber.Accepting{Place: a.place, Accept: a.accept, Closed: a.closed})
 	if err != nil {
 		return err
 	}
@@ -126,7 +131,6 @@ func (p *Loop) Listen(l *Listener, fd int) error {
 
 func (a *accepter) accept(fc *fiber.Conn) {
 	p, limits := a.loop, a.loop.cfg.Limits
-	p.clients++
 	p.stats.ClientOpened(a.l.Index)
 	admitted := limits.admit()
 	if !limits.enter(fc.Peer().IP.Addr()) {
@@ -150,7 +154,7 @@ func (a *accepter) accept(fc *fiber.Conn) {
 
 func (a *accepter) closed(fc *fiber.Conn) {
 	p, limits := a.loop, a.loop.cfg.Limits
-	p.clients--
+	p.load.Add(-1)
 	p.stats.ClientClosed(a.l.Index)
 	limits.leave(fc.Peer().IP.Addr())
 	if i := slices.Index(a.waiting, fc); i >= 0 {
@@ -205,7 +209,7 @@ func (p *Loop) Drain() {
 
 // Cut closes what a drain has left, and returns how many connections that were.
 func (p *Loop) Cut() int {
-	n := p.clients
+	n := int(p.load.Load())
 	for _, a := range p.accepts {
 		for len(a.waiting) > 0 { // no fiber would close these
 			a.waiting[0].Abort()

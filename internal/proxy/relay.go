@@ -64,14 +64,20 @@ func (e *serving) relay() bool {
 		c.Reset() // a FIN would look like the body's end
 	case f != nil && (f.Side == fault.Client || f.Kind == fault.Cancelled):
 		c.Abort()
-	case f == nil && !s.req.KeepAlive && !untilClose && e.body != bodyStream:
-		c.Finish() // the client knows the answer's end, and has said that this was its last request
+	case f == nil && e.finishes():
+		c.Finish()
 	case f != nil || !keep:
 		_ = c.Close()
 	default:
 		return true
 	}
 	return false
+}
+
+// finishes tells whether the client's connection ends with the answer without more ado: the client knows the answer's end, and has said that it sends nothing
+// more.
+func (e *serving) finishes() bool {
+	return !e.s.req.KeepAlive && (e.s.req.Minor > 0 || e.s.resp.Length >= 0) && e.body != bodyStream
 }
 
 // settleTime is how long the last piece of a request's body may still take to be sent once the answer is there: the server may have got it, and
@@ -147,6 +153,9 @@ func (e *serving) relayBody() *fault.Error {
 			return &fault.Error{Side: fault.Server, Op: fault.ReadAnswerBody, Kind: fault.Malformed, Err: err}
 		}
 		e.begun = true
+		if end && e.finishes() && moved == 0 {
+			e.c.Last()
+		}
 		if f := e.sendClient(moved, list...); f != nil {
 			return f
 		}

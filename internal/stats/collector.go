@@ -84,6 +84,7 @@ var (
 	serverConnections = describe("server_connections", "Connections with the server that are open, idle ones too.", "pool", "server")
 	serverProbes      = describe("server_probes_total", "Active health checks, by result.", "pool", "server", "result")
 
+	loopClients      = describe("loop_client_connections", "Open connections with clients that the loop serves.", "loop")
 	loopPanics       = describe("loop_panics_total", "Panics, each of which ended one exchange.", "loop")
 	loopAcceptPauses = describe("loop_accept_pauses_total", "Times at which accepting rested: no descriptors, no memory, or the connection limit.", "loop")
 	loopLongTurns    = describe("loop_long_turns_total", "Turns in which one piece of work kept the loop's other connections waiting.", "loop")
@@ -166,6 +167,11 @@ func (w writer) server(s *Server, n *ServerNow) {
 }
 
 func (w writer) loop(s *Snapshot, name string) {
+	clients := int64(0)
+	for i := range s.Listeners {
+		clients += int64(s.Listeners[i].Connections)
+	}
+	w.gauge(loopClients, float64(clients), name)
 	w.counter(loopPanics, s.Panics, name)
 	w.counter(loopAcceptPauses, s.AcceptPauses, name)
 	w.counter(loopLongTurns, s.LongTurns, name)

@@ -115,10 +115,13 @@ func Recv(fd int, b []byte) (int, error) {
 	return int(n), nil
 }
 
-// Send sends as much of bufs as the socket has room for, and never waits: ErrAgain says that there is none. With raw, Go's scheduler does not learn
-// of the call, and a stop of the world waits for its copying.
-func Send(fd int, m *Msg, bufs [][]byte, raw bool) (int, error) {
-	const flags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
+// Send sends as much of bufs as the socket has room for, and never waits: ErrAgain says that there is none. more says that other bytes, or the end,
+// follow right away, and share a segment. With raw, Go's scheduler does not learn of the call, and a stop of the world waits for its copying.
+func Send(fd int, m *Msg, bufs [][]byte, more, raw bool) (int, error) {
+	flags := uintptr(unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL)
+	if more {
+		flags |= unix.MSG_MORE
+	}
 	var n uintptr
 	var errno unix.Errno
 	switch {

@@ -2,7 +2,6 @@ package sys
 
 import (
 	"os"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -60,24 +59,6 @@ func splice(from, to, n int) (int, error) {
 	}
 }
 
-// SendNow sends what the socket takes of bufs at once, and never waits. more says that other bytes follow right away: they share a segment.
-func SendNow(fd int, m *Msg, bufs [][]byte, more bool) (int, error) {
-	m.fill(bufs)
-	flags := unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
-	if more {
-		flags |= unix.MSG_MORE
-	}
-	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&m.hdr)), uintptr(flags))
-		if errno == 0 {
-			return int(n), nil
-		}
-		if errno != unix.EINTR {
-			return 0, errno
-		}
-	}
-}
-
 // SetNonblock makes calls on fd that would wait fail with EAGAIN instead, or ends that.
 func SetNonblock(fd int, on bool) {
 	flags := uintptr(unix.O_RDWR)
@@ -86,6 +67,3 @@ func SetNonblock(fd int, on bool) {
 	}
 	_, _, _ = unix.RawSyscall(unix.SYS_FCNTL, uintptr(fd), unix.F_SETFL, flags)
 }
-
-// IsAgain tells whether a call would have had to wait.
-func IsAgain(err error) bool { return err == unix.EAGAIN } //nolint:errorlint // bare errnos only

@@ -264,10 +264,18 @@ func (e *SQE) PrepRecv(fd int, group uint16, multishot bool, most int) {
 
 // PrepSend sends b whole (MSG_WAITALL): it completes early only when the connection breaks. b stays untouched and
 // reachable until the completion.
-func (e *SQE) PrepSend(fd int, b []byte) {
+func (e *SQE) PrepSend(fd int, b []byte, more bool) {
 	e.Opcode, e.FD = OpSend, int32(fd)
 	e.Addr, e.Len = uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))), uint32(len(b))
-	e.OpFlags = unix.MSG_WAITALL | unix.MSG_NOSIGNAL
+	e.OpFlags = sendFlags(more)
+}
+
+// sendFlags: more says that other bytes, or the end, follow right away, and share a segment.
+func sendFlags(more bool) uint32 {
+	if more {
+		return unix.MSG_WAITALL | unix.MSG_NOSIGNAL | unix.MSG_MORE
+	}
+	return unix.MSG_WAITALL | unix.MSG_NOSIGNAL
 }
 
 // Msg is what a gathering send needs to stay in place until its completion.
@@ -289,11 +297,11 @@ func (m *Msg) fill(bufs [][]byte) {
 }
 
 // PrepSendMsg sends all of bufs in order, as PrepSend does. m and bufs stay untouched and reachable until the completion.
-func (e *SQE) PrepSendMsg(fd int, m *Msg, bufs [][]byte) {
+func (e *SQE) PrepSendMsg(fd int, m *Msg, bufs [][]byte, more bool) {
 	m.fill(bufs)
 	e.Opcode, e.FD, e.Len = OpSendmsg, int32(fd), 1
 	e.Addr = uint64(uintptr(unsafe.Pointer(&m.hdr)))
-	e.OpFlags = unix.MSG_WAITALL | unix.MSG_NOSIGNAL
+	e.OpFlags = sendFlags(more)
 }
 
 // PrepPoll waits until fd can be read from, or written to, or is broken.
@@ -316,7 +324,9 @@ func (e *SQE) PrepConnect(fd int, a *SockAddr) {
 }
 
 // PrepCancel ends the operation that was submitted with the given user data.
-func (e *SQE) PrepCancel(userData uint64) { e.Opcode, e.FD, e.Addr = OpAsyncCancel, -1, userData }
+func (e *SQE) PrepCancel(userData uint64) {
+	e.Opcode, e.FD, e.Addr, e.Flags = OpAsyncCancel, -1, userData, sqeSkipSuccess
+}
 
 // PrepCancelFD ends every operation on fd.
 func (e *SQE) PrepCancelFD(fd int) {

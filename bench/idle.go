@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// idleName is the scenario of connections that do nothing.
+const idleName = "idle"
+
+const (
+	idleTime     = 5 * time.Second // a run's, roughly
+	mostIdleRuns = 3               // memory varies little
+	collections  = 10              // forced in each run
+)
+
+// idleResult is what idle connections cost.
+type idleResult struct {
+	Connections int            `json:"connections"`
+	Outcomes    []*idleOutcome `json:"balancers"`
+}
+
+type idleOutcome struct {
+	Name string    `json:"name"`
+	Runs []idleRun `json:"runs"`
+}
+
+// idleRun is one run, in bytes and milliseconds.
+type idleRun struct {
+	Before        int64   `json:"resident_before_bytes"` // after a warm-up
+	After         int64   `json:"resident_after_bytes"`
+	PerConnection float64 `json:"bytes_per_connection"`
+	// Collection is the CPU time of one garbage collection while the connections lie idle, in milliseconds; 0 where there is no such thing.
+	Collection float64 `json:"collection_cpu_ms,omitempty"`
+}
+
+func (s *session) idleRuns() int { return min(s.o.runs, mostIdleRuns) }
+
+// idle has each candidate alone, anew for each run.
+func (s *session) idle(ctx context.Context) (*idleResult, error) {
+	result := &idleResult{Connections: s.o.idle}
+	for _, c := range s.candidates {
+		result.Outcomes = append(result.Outcomes, &idleOutcome{Name: c.name})
+	}
+	for round := range s.idleRuns() {
+		for i, c := range s.candidates {
+			s.say("%s: run %d of %d, %s", idleName, round+1, s.idleRuns(), c.name)
+			r, err := s.idleRun(ctx, c)
+			if err != nil {
+				return nil, fmt.Errorf("%s, %s: %w", idleName, c.name, err)
+			}
+			s.plan.done += idleTime
+			result.Outcomes[i].Runs = append(result.Outcomes[i].Runs, r)
+		}
+	}
+	return result, nil
+}
+
+func (s *session) idleRun(ctx context.Context, c candidate) (run idleRun, err error) {
+	b, err := s.newBed(ctx, s.o, s.cpus)
+	if err != nil {
+		return run, err
+	}
+	defer b.stop()
+	r, admin, err := b.addAsked(ctx, c)
+	if err != nil {
+		return run, err
+	}
+	small, _ := scenarioNamed("small")
+	if _, err := b.measure(ctx, r, &small, warmUp, 0); err != nil {
+		return run, err
+	}
+	if run.Before, err = resident(r.pids); err != nil {
+		return run, err
+	}
+	load, err := b.load(loadSpec{To: r.address, Scenario: small.Name, Idle: s.o.idle})
+	if err != nil {
+		return run, err
+	}
+	defer load.stop()
+	if _, err := b.event(ctx, load, "idle"); err != nil {
+		return run, err
+	}
+	if run.After, err = resident(r.pids); err != nil {
+		return run, err
+	}
+	run.PerConnection = float64(run.After-run.Before) / float64(s.o.idle)
+	if admin != 0 {
+		if run.Collection, err = r.collection(ctx, admin); err != nil {
+			return run, err
+		}
+	}
+	if _, err := io.WriteString(load.in, "again\n"); err != nil {
+		return run, err
+	}
+	_, err = b.event(ctx, load, "end")
+	return run, err
+}
+
+// addAsked starts a candidate; a Poise answers questions about itself at the port admin.
+func (b *bed) addAsked(ctx context.Context, c candidate) (r *running, admin int, err error) {
+	if c.product != "poise" {
+		r, err = b.add(ctx, c, place{})
+		return r, 0, err
+	}
+	ports, err := freePorts(1)
+	if err != nil {
+		return nil, 0, err
+	}
+	r, err = b.add(ctx, c, place{admin: ports[0]})
+	return r, ports[0], err
+}
+
+// collection is the CPU time of one garbage collection, in milliseconds: of the process while it gives heap profiles after a collection each, less that of as many
+// profiles alone. The runtime's own trace counts by the clock, and so also what other programs have taken of the CPU.
+func (r *running) collection(ctx context.Context, admin int) (float64, error) {
+	with, err := r.profiles(ctx, admin, "gc=1")
+	if err != nil {
+		return 0, err
+	}
+	without, err := r.profiles(ctx, admin, "gc=0")
+	return float64(with-without) / float64(time.Millisecond) / collections, err
+}
+
+// profiles is the CPU time of the process for some heap profiles.
+func (r *running) profiles(ctx context.Context, admin int, query string) (time.Duration, error) {
+	before, err := usageOf(r.pids)
+	if err != nil {
+		return 0, err
+	}
+	for range collections {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/debug/pprof/heap?%s", admin, query), nil)
+		if err != nil {
+			return 0, err
+		}
+		resp, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return 0, err
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		if err == nil && resp.StatusCode != http.StatusOK {
+			err = fmt.Errorf("the heap's profile has status %d", resp.StatusCode)
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	after, err := usageOf(r.pids)
+	return after.since(before).cpu, err
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+
+	"poise/internal/fiber"
+	"poise/internal/listen"
+	"poise/internal/sys"
+)
+
+// serve is the child that all balancers pass requests to: one loop, answers that lie ready in memory. It prints its address, and ends with its standard input,
+// so that it never outlives its parent.
+func serve(out io.Writer, in io.Reader) error {
+	runtime.GOMAXPROCS(loopProcs)
+	loop, _, err := fiber.Start(0, fiber.Config{})
+	if err != nil {
+		return err
+	}
+	defer loop.Stop()
+	s := &server{answers: map[string]*answer{}}
+	for path, p := range pages() {
+		s.answers[path] = &answer{bytes: p.response()}
+	}
+	for _, sc := range scenarios() {
+		s.answers[sc.path].upload = sc.upload
+	}
+	socket, err := listen.Bind("127.0.0.1:0", 1)
+	if err != nil {
+		return err
+	}
+	loop.Call(func() {
+		_, err = loop.Listen(socket.FDs[0], fiber.Accepting{Accept: func(c *fiber.Conn) { c.Idle(s, 0) }})
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out, socket.Address)
+	_, err = io.Copy(io.Discard, in)
+	return err
+}
+
+// loopProcs leaves a loop's process processors beside the loop's own: a loop that wakes and finds none waits for tens of milliseconds.
+const loopProcs = 3
+
+type server struct{ answers map[string]*answer }
+
+type answer struct {
+	bytes  []byte
+	upload int // how long a body the request must have
+}
+
+// Gone is fiber.Handler's: a connection that nobody uses has ended.
+func (s *server) Gone(*fiber.Conn, error) {}
+
+// Serve answers until the balancer closes the connection. What it does not expect is told, and the connection ends, which fails the run.
+func (s *server) Serve(c *fiber.Conn) {
+	for {
+		err := s.serveOne(c)
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, io.EOF) && !sys.IsReset(err) && !errors.Is(err, fiber.ErrStopped) { // a balancer that stops may reset
+			fmt.Fprintf(os.Stderr, "server: %v\n", err)
+		}
+		_ = c.Close()
+		return
+	}
+}
+
+func (s *server) serveOne(c *fiber.Conn) error {
+	head, err := readHead(c)
+	if err != nil {
+		return err
+	}
+	_, rest, _ := bytes.Cut(head, []byte(" "))
+	path, _, _ := bytes.Cut(rest, []byte(" "))
+	a := s.answers[string(path)]
+	if a == nil {
+		return fmt.Errorf("asked for %q", path)
+	}
+	if a.upload > 0 {
+		if n := lengthOf(head); n != a.upload {
+			return fmt.Errorf("an upload of length %d, want %d (%q)", n, a.upload, head)
+		}
+	}
+	c.Discard(len(head))
+	if a.upload > 0 {
+		c.Receive(fiber.Bodies) // and so it stays: the next request on it is another upload
+		if err := readBody(c, a.upload); err != nil {
+			return err
+		}
+	}
+	return c.Send(a.bytes)
+}

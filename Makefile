@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: run build test bench fmt lint
+.PHONY: run build test torture bench fmt lint
 
 # Three servers, a balancer before them, a little load: see what it does.
 run:
@@ -20,6 +20,10 @@ test:
 # Beside HAProxy and nginx. BENCH="--only small --runs 3" passes flags; BENCH=--help lists them.
 bench:
 	$(GO) run ./bench $(BENCH)
+
+# The long forms of some tests, for hours. STEPS="fuzz" runs some of it; scripts/torture.sh says how to make it shorter.
+torture:
+	scripts/torture.sh $(STEPS)
 
 fmt:
 	$(GO) tool -modfile=tools/go.mod gofumpt -w .

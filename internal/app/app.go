@@ -121,8 +121,8 @@ func (a *App) start() error {
 	return a.startAdmin()
 }
 
-// setLimits derives from the descriptor limit what the configuration leaves open: an exchange needs two connections, and some descriptors are kept for all
-// else.
+// setLimits derives from the descriptor limit what the configuration leaves open: an exchange needs two connections, and some descriptors are kept
+// for all else.
 func (a *App) setLimits() {
 	l := &a.o.Config.Limits
 	a.limits.Connections, a.limits.PerClient = l.Connections, l.ConnectionsPerClient

@@ -11,6 +11,7 @@ import (
 
 	"poise/internal/app"
 	"poise/internal/config"
+	"poise/internal/testkit"
 )
 
 func start(t *testing.T, yaml string) *app.App {
@@ -28,7 +29,7 @@ func start(t *testing.T, yaml string) *app.App {
 }
 
 func TestProxiesRequests(t *testing.T) {
-	for _, driver := range []string{"io_uring", "epoll", "net"} {
+	for _, driver := range testkit.Drivers(t) {
 		t.Run(driver, func(t *testing.T) {
 			var servers []string
 			for i := range 3 {

@@ -35,20 +35,9 @@ func (a *App) buildPools(loops int) error {
 	}
 	secret := randomBytes()
 	for i, c := range a.o.Config.Pools {
-		spec := pool.Spec{Name: c.Name, ID: i, Policy: policyOf(c.Policy), Servers: a.serversOf(c), Loops: loops, NextID: func(s pool.ServerSpec) int { return a.serverID(c.Name, s) }}
-		if c.Health != nil {
-			s := healthOf(c.Health)
-			spec.Health = &s
-		}
-		p := &poolState{cfg: c, pool: pool.New(clock.Now(), spec)}
-		var err error
-		if p.cookie, err = cookieOf(c, p.pool, secret); err != nil {
+		p, err := a.newPool(i, c, loops, secret)
+		if err != nil {
 			return err
-		}
-		if c.Health != nil {
-			if p.probers, err = a.probe(p); err != nil {
-				return err
-			}
 		}
 		a.mu.Lock()
 		a.pools = append(a.pools, p)
@@ -58,8 +47,27 @@ func (a *App) buildPools(loops int) error {
 	return nil
 }
 
-// serverID numbers servers over all pools. One that leaves and comes back, as addresses of a name do, has its number again: what loops keep by number does
-// not grow.
+// newPool makes a pool and what belongs to it. Nothing is probed yet.
+func (a *App) newPool(id int, c *config.Pool, loops int, secret []byte) (*poolState, error) {
+	spec := pool.Spec{Name: c.Name, ID: id, Policy: policyOf(c.Policy), Servers: a.serversOf(c), Loops: loops}
+	spec.NextID = func(s pool.ServerSpec) int { return a.serverID(c.Name, s) }
+	if c.Health != nil {
+		s := healthOf(c.Health)
+		spec.Health = &s
+	}
+	p := &poolState{cfg: c, pool: pool.New(clock.Now(), spec)}
+	var err error
+	if p.cookie, err = cookieOf(c, p.pool, secret); err != nil {
+		return nil, err
+	}
+	if c.Health != nil {
+		p.probers, err = a.probe(p)
+	}
+	return p, err
+}
+
+// serverID numbers servers over all pools. One that leaves and comes back, as addresses of a name do, has its number again: what loops keep by number
+// does not grow.
 func (a *App) serverID(pool string, s pool.ServerSpec) int {
 	a.idMu.Lock()
 	defer a.idMu.Unlock()

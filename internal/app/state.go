@@ -69,15 +69,11 @@ func (a *App) Loops() []fiber.Counters {
 }
 
 func (a *App) metrics() http.Handler {
-	return stats.Handler(stats.Source{
-		Snapshots: a.snapshots, Names: a.statNames, Version: a.o.Version,
-		LogDropped: func() uint64 {
-			if a.accessLog == nil {
-				return 0
-			}
-			return a.accessLog.Dropped()
-		},
-	})
+	s := stats.Source{Snapshots: a.snapshots, Names: a.statNames, Version: a.o.Version}
+	if a.accessLog != nil {
+		s.LogDropped, s.LogWriteErrors = a.accessLog.Dropped, a.accessLog.WriteErrors
+	}
+	return stats.Handler(s)
 }
 
 func (a *App) statNames() stats.Names {

@@ -117,7 +117,8 @@ func saveNew(path string, text []byte) error {
 	if err != nil {
 		return fmt.Errorf("cannot save the configuration: %w", err)
 	}
-	_, err = fmt.Fprintf(f, "# Made by poise proxy on %s. What is not here has its default: docs/configuration.md tells which.\n%s", time.Now().Format(time.DateOnly), text)
+	const head = "# Made by poise proxy on %s. What is not here has its default: docs/configuration.md tells which.\n"
+	_, err = fmt.Fprintf(f, head+"%s", time.Now().Format(time.DateOnly), text)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("cannot save the configuration: %w", err)
 	}

@@ -36,6 +36,9 @@ func FuzzParse(f *testing.F) {
 		if !utf8.ValidString(said) {
 			t.Fatalf("Format is not UTF-8: %q", said)
 		}
+		for _, p := range problems {
+			checkPlace(t, p, data)
+		}
 		if c == nil {
 			return
 		}
@@ -51,4 +54,15 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("Parse(Marshal(c)) differs:\n%s\n%s\nwritten:\n%s", diff, format(t, problems, false), written)
 		}
 	})
+}
+
+// checkPlace checks that a problem is at a character of the file, or just behind a line's end.
+func checkPlace(t *testing.T, p Problem, data []byte) {
+	t.Helper()
+	o := newOrigin()
+	o.add(p.File, data)
+	lines := o.sources[0].lines
+	if p.Line < 1 || p.Line > len(lines) || p.Col < 1 || p.Col > utf8.RuneCountInString(lines[p.Line-1])+1 {
+		t.Fatalf("%d:%d is no place in the file: %s", p.Line, p.Col, p.Message)
+	}
 }

@@ -194,3 +194,16 @@ func TestVariablesStayValues(t *testing.T) {
 		t.Errorf("Parse = %v, %+v, want only %s", c, problems, want)
 	}
 }
+
+// Lines are counted as the YAML parser counts them, so that a problem quotes the line that it means.
+func TestLineEnds(t *testing.T) {
+	for name, end := range map[string]string{"LF": "\n", "CRLF": "\r\n", "CR": "\r", "next line": "\u0085", "line separator": "\u2028", "paragraph separator": "\u2029"} {
+		for _, bad := range []string{"polcy: x", "policy: \xff"} {
+			text := "\ufefflisten: :1" + end + "servers: [a:1]" + end + bad + end + "loops: 1" + end
+			_, problems := Parse("test.yaml", []byte(text), noVariables)
+			if len(problems) != 1 || problems[0].Line != 3 || problems[0].Source != bad {
+				t.Errorf("%s: Parse says %+v, want one problem at line 3 that quotes %q", name, problems, bad)
+			}
+		}
+	}
+}

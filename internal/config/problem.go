@@ -84,9 +84,11 @@ func newOrigin() *origin {
 // add takes in a file, so that problems can quote it.
 func (o *origin) add(name string, data []byte) {
 	text := strings.TrimPrefix(string(data), "\ufeff")
-	text = strings.ReplaceAll(text, "\r\n", "\n")
-	o.sources = append(o.sources, source{name, strings.Split(text, "\n")})
+	o.sources = append(o.sources, source{name, strings.Split(lineEnds.Replace(text), "\n")})
 }
+
+// lineEnds are what the YAML parser counts as the ends of lines (YAML 1.1 section 4.2).
+var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
 
 // set tells whether the file gives the field a value, be it a good one or not.
 func (o *origin) set(field any) bool {

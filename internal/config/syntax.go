@@ -22,6 +22,8 @@ func (o *origin) parse(name string, data []byte) *yaml.Node {
 		o.report(notUTF8(name, data), "the file is not UTF-8 text", "")
 		return nil
 	}
+	// The YAML parser does not count all that it takes for the end of a line: not a carriage return after a comment.
+	data = []byte(lineEnds.Replace(string(data)))
 	loader, err := yaml.NewLoader(bytes.NewReader(data))
 	if err != nil {
 		o.report(Pos{File: name}, err.Error(), "")
@@ -48,21 +50,19 @@ func (o *origin) parse(name string, data []byte) *yaml.Node {
 	return doc.Content[0]
 }
 
+// notUTF8 is the place of the first byte that is no text.
 func notUTF8(name string, data []byte) Pos {
-	at := Pos{name, 1, 1}
-	for len(data) > 0 {
-		r, size := utf8.DecodeRune(data)
-		switch {
-		case r == utf8.RuneError && size == 1:
-			return at
-		case r == '\n':
-			at.Line, at.Col = at.Line+1, 1
-		default:
-			at.Col++
+	good := 0
+	for {
+		r, size := utf8.DecodeRune(data[good:])
+		if r == utf8.RuneError && size <= 1 {
+			break
 		}
-		data = data[size:]
+		good += size
 	}
-	return at
+	before := lineEnds.Replace(strings.TrimPrefix(string(data[:good]), "\ufeff"))
+	last := before[strings.LastIndexByte(before, '\n')+1:]
+	return Pos{name, 1 + strings.Count(before, "\n"), 1 + utf8.RuneCountInString(last)}
 }
 
 // syntax reports what the YAML parser says.

@@ -166,7 +166,8 @@ func (x *Exchange) AnswerBegun() { x.answerBegun = true }
 // Connected says that the attempt has a connection.
 func (x *Exchange) Connected(now clock.Instant) { x.Times.Connected = now }
 
-// Failed ends an attempt, or the reading of the request, before a response came. reused: the attempt was on a connection that had served others before.
+// Failed ends an attempt, or the reading of the request, before a response came. reused: the attempt was on a connection that had served others
+// before.
 func (x *Exchange) Failed(now clock.Instant, f *fault.Error, reused bool) Step {
 	x.lease.End()
 	if f.Side != fault.Server {

@@ -8,8 +8,8 @@ import (
 	"poise/internal/clock"
 )
 
-// Close ends the connection so that nothing sent is lost: what is queued goes out, then a FIN; what still comes is read and dropped until the peer's FIN, for
-// 2 s or 1 MiB at most. It does not wait for that.
+// Close ends the connection so that nothing sent is lost: what is queued goes out, then a FIN; what still comes is read and dropped until the peer's
+// FIN, for 2 s or 1 MiB at most. It does not wait for that.
 func (c *Conn) Close() error {
 	if c.state >= flushing {
 		return nil

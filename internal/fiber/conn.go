@@ -387,8 +387,8 @@ func (c *Conn) Interrupt(err error) {
 	}
 }
 
-// Idle gives the connection back to its loop until bytes come: the calling fiber returns, and h is told what happens. by is when the connection is closed for being
-// idle; zero: never. Bytes that are there already are served at once, in another fiber.
+// Idle gives the connection back to its loop until bytes come: the calling fiber returns, and h is told what happens. by is when the connection is
+// closed for being idle; zero: never. Bytes that are there already are served at once, in another fiber.
 func (c *Conn) Idle(h Handler, by clock.Instant) {
 	c.handler, c.idleBy = h, by
 	c.readBy, c.writeBy = 0, 0

@@ -69,8 +69,8 @@ func (c *Conn) Direct(on bool) {
 	}
 }
 
-// TryFetch moves bytes that have come, at most n, into p, and never waits. Those that are unread go first: inHand of them the caller is about to send; it moves
-// none while there are others.
+// TryFetch moves bytes that have come, at most n, into p, and never waits. Those that are unread go first: inHand of them the caller is about to
+// send; it moves none while there are others.
 func (c *Conn) TryFetch(p *Pipe, n int64, inHand int) {
 	n = min(n, int64(p.pipe.Size()-p.held))
 	if n == 0 || c.unread > inHand || c.recv != recvNone || c.recvErr != nil || c.intr != nil || c.state != open {
@@ -87,7 +87,8 @@ func (c *Conn) TryFetch(p *Pipe, n int64, inHand int) {
 	}
 }
 
-// Fetch is TryFetch with nothing in hand, and waits when there is nothing: as Next does, and with its errors. Afterwards p holds bytes, or some are unread.
+// Fetch is TryFetch with nothing in hand, and waits when there is nothing: as Next does, and with its errors. Afterwards p holds bytes, or some are
+// unread.
 func (c *Conn) Fetch(p *Pipe, n int64) error {
 	for {
 		c.TryFetch(p, n, 0)

@@ -26,8 +26,8 @@ type driver interface {
 	// adopt begins to work with an accepted connection. After an error the socket is closed, and c.h empty.
 	adopt(c *Conn) error
 	stopAccept(ln *Listener) // ends accept; what is queued stays in the kernel
-	// drainAccept takes what is queued, and for drainAcceptTime what was on its way; then the listening socket is closed. A driver may do it in two steps
-	// with the listener's timer: its end calls endDrainAccept.
+	// drainAccept takes what is queued, and for drainAcceptTime what was on its way; then the listening socket is closed. A driver may do it in two
+	// steps with the listener's timer: its end calls endDrainAccept.
 	drainAccept(ln *Listener)
 	endDrainAccept(ln *Listener)
 	// unlisten closes the listening socket at once; nothing more is told of it.
@@ -35,8 +35,8 @@ type driver interface {
 
 	// recv starts a receive as c.armed says: Heads may go on until it is cancelled, the others are told once.
 	recv(c *Conn)
-	// readable starts a wait for bytes that leaves them in the socket, just after a call has found none; its end is told to c.received, as a receive's that
-	// brought nothing.
+	// readable starts a wait for bytes that leaves them in the socket, just after a call has found none; its end is told to c.received, as a
+	// receive's that brought nothing.
 	readable(c *Conn)
 	cancelRecv(c *Conn)
 	// direct tells whether system calls on its sockets can be made beside it; setDirect makes those on c not wait, as c.direct.on says.

@@ -153,8 +153,9 @@ func (l *Loop) step(patience time.Duration) {
 // restEvery is half of what Go's monitor thread (runtime.sysmon) takes for a goroutine that holds on to its processor: 10 ms.
 const restEvery = 5 * time.Millisecond
 
-// rest goes through Go's scheduler now and then, between two turns. Neither a resumed coroutine nor a system call counts as that: without it the monitor takes
-// the loop for stuck, wakes up every 20 µs, takes the processor away in each wait, and interrupts fibers by signals, at a tenth of the CPU.
+// rest goes through Go's scheduler now and then, between two turns. Neither a resumed coroutine nor a system call counts as that: without it the
+// monitor takes the loop for stuck, wakes up every 20 µs, takes the processor away in each wait, and interrupts fibers by signals, at a tenth of the
+// CPU.
 func (l *Loop) rest() {
 	if l.now.Sub(l.rested) < restEvery {
 		return

@@ -20,6 +20,7 @@ type netDriver struct {
 	mu     sync.Mutex // guards ends
 	ends   []func()
 	notify chan struct{} // has room for one
+	closed chan struct{} // closed by close
 
 	head, body *sys.Slab
 	scratch    sync.Pool // buffers that goroutines receive into
@@ -34,7 +35,7 @@ type netHandle struct {
 
 func newNetDriver(l *Loop, cfg Config) *netDriver {
 	return &netDriver{
-		loop: l, notify: make(chan struct{}, 1),
+		loop: l, notify: make(chan struct{}, 1), closed: make(chan struct{}),
 		head:    sys.NewHeapSlab(16<<10, 16384, cfg.Poison),
 		body:    sys.NewHeapSlab(64<<10, 4096, cfg.Poison),
 		scratch: sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }},
@@ -238,9 +239,14 @@ func (d *netDriver) listen(ln *Listener, fd int) error {
 // deadliner is what TCP and Unix listeners have beyond net.Listener.
 type deadliner interface{ SetDeadline(time.Time) error }
 
+// acceptAhead is how many connections are taken from the kernel before the loop has seen them: a few, so that a busy loop that pauses its listener at
+// a limit is not run over.
+const acceptAhead = 8
+
 func (d *netDriver) accept(ln *Listener) {
 	l := ln.h.net.ln
 	_ = l.(deadliner).SetDeadline(time.Time{})
+	ahead := make(chan struct{}, acceptAhead)
 	go func() {
 		for {
 			nc, err := l.Accept()
@@ -248,7 +254,16 @@ func (d *netDriver) accept(ln *Listener) {
 				d.end(func() { ln.acceptEnded(stopped(err)) })
 				return
 			}
-			d.end(func() { d.accepted(ln, nc) })
+			select {
+			case ahead <- struct{}{}:
+			case <-d.closed:
+				_ = nc.Close()
+				return
+			}
+			d.end(func() {
+				<-ahead
+				d.accepted(ln, nc)
+			})
 		}
 	}()
 }
@@ -304,4 +319,4 @@ func (d *netDriver) unlisten(ln *Listener) {
 
 func (d *netDriver) buffersInUse() (head, body int) { return d.head.InUse(), d.body.InUse() }
 
-func (d *netDriver) close() {}
+func (d *netDriver) close() { close(d.closed) }

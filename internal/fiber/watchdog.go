@@ -48,7 +48,8 @@ func (w *Watchdog) run() {
 				continue
 			}
 			reported[i] = turn
-			w.log.Warn("a loop's turn takes long: its other connections wait", "loop", l.Index, "for", clock.Now().Sub(clock.Instant(turn)), "ran", l.running.Load().describe())
+			took := clock.Now().Sub(clock.Instant(turn))
+			w.log.Warn("a loop's turn takes long: its other connections wait", "loop", l.Index, "for", took, "ran", l.running.Load().describe())
 			l.Post(func() { l.count.LongTurns++ })
 		}
 	}

@@ -7,12 +7,8 @@ import (
 	"poise/internal/msg"
 )
 
-// Wire constants.
-const (
-	CRLF = "\r\n"
-	// LastChunk ends a chunked body that has no trailers.
-	LastChunk = "0\r\n\r\n"
-)
+// CRLF ends every line.
+const CRLF = "\r\n"
 
 // RequestHead is a request as it is printed: always as HTTP/1.1, with Host first.
 type RequestHead struct {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"poise/internal/msg"
 )
@@ -124,6 +125,7 @@ func FuzzParseResponse(f *testing.F) {
 	for i, s := range []string{
 		typicalResponse, respond("Content-Length: 5", "Content-Length: 5"), respond("Transfer-Encoding: chunked"), "HTTP/1.0 304\r\n\r\n",
 		"HTTP/1.1 101 \r\nUpgrade: x\r\n\r\n", respond("A : b", "C\t:\xe9"), respond("Keep-Alive: timeout=5", "Connection: keep-alive"),
+		"HTTP/1.1 204 \r\nContent-Length: 5\r\n\r\n", "HTTP/1.1 204\r\nTransfer-Encoding: chunked\r\n\r\n",
 	} {
 		f.Add(s, uint8(i), i%2 == 0)
 	}
@@ -157,12 +159,56 @@ func FuzzParseResponse(f *testing.F) {
 		if d := cmp.Diff(want, got, exported); d != "" {
 			t.Fatalf("ParseResponse(%q) (-want +got):\n%s", in, d)
 		}
+		roundTripResponse(t, &r, method)
 	})
+}
+
+// roundTripResponse prints a parsed response as it goes to a client of HTTP/1.1, and parses that: both must be the same to whoever reads them.
+func roundTripResponse(t *testing.T, r *msg.Response, method string) {
+	t.Helper()
+	h := responseHeadOf(r)
+	wire, err := AppendResponseHead(nil, &h)
+	if err != nil {
+		t.Fatalf("AppendResponseHead of what was parsed: %v", err)
+	}
+	var back msg.Response
+	n, err := ParseResponse(&back, wire, []byte(method), &Limits{Head: 2 * DefaultHead, Fields: 2 * DefaultFields})
+	if n != len(wire) || err != nil {
+		t.Fatalf("ParseResponse(%q) = %d, %v, want %d", wire, n, err, len(wire))
+	}
+	if back.Length != r.Length || back.KeepAlive != r.KeepAlive {
+		t.Fatalf("ParseResponse(%q): Length, KeepAlive = %d, %t, want %d, %t", wire, back.Length, back.KeepAlive, r.Length, r.KeepAlive)
+	}
+	if d := cmp.Diff(responseHeadOf(&back), h, cmpopts.EquateEmpty()); d != "" {
+		t.Fatalf("after a round trip (-back +sent):\n%s", d)
+	}
+}
+
+// responseHeadOf is a parsed response as it is printed for a client of HTTP/1.1.
+func responseHeadOf(r *msg.Response) ResponseHead {
+	h := ResponseHead{Status: r.Status, Reason: r.Reason, Length: r.Length, Close: !r.KeepAlive}
+	if h.Reason == nil {
+		h.Reason = []byte{} // nil stands for the standard text
+	}
+	switch {
+	case r.Status < 200 || r.Status == 204:
+		h.NoLength = true
+	case r.HasLength:
+		h.Length = r.ContentLength // what HEAD and 304 are told
+	case r.Length == 0:
+		h.NoLength = true
+	}
+	for _, f := range r.Fields {
+		if !printed(&f, false) {
+			h.Fields = append(h.Fields, f)
+		}
+	}
+	return h
 }
 
 func FuzzChunked(f *testing.F) {
 	for i, s := range []string{
-		LastChunk, "5\r\nhello\r\n" + LastChunk, "a;b=\"c\\\"\";d=e\r\n0123456789\r\n0;x\r\nGrpc-Status: 0\r\nHost: a\r\n\r\nmore",
+		lastChunk, "5\r\nhello\r\n" + lastChunk, "a;b=\"c\\\"\";d=e\r\n0123456789\r\n0;x\r\nGrpc-Status: 0\r\nHost: a\r\n\r\nmore",
 		"1\r\nx\r\n0\r\nA:b\r\n c\r\n\r\n", "5\r\nhello!\r\n", "8000000000000000\r\n", "1;\r\nx\r\n0\r\n\r\n",
 	} {
 		f.Add(s, uint8(i))
@@ -178,6 +224,32 @@ func FuzzChunked(f *testing.F) {
 			if n > 0 && (got != want || rest != in[n:] || len(c.Trailers) != trailers || err != nil) {
 				t.Fatalf("decode(%q) by %d = %q, rest %q, %d trailers, %v, want %q, %q, %d", in, by, got, rest, len(c.Trailers), err, want, in[n:], trailers)
 			}
+			if n > 0 {
+				roundTripChunked(t, got, int(size)+1, c.Trailers)
+			}
 		}
 	})
+}
+
+// roundTripChunked prints a body in chunks of a size, with its trailers, and decodes that: it must be the same body.
+func roundTripChunked(t *testing.T, data string, size int, trailers msg.Fields) {
+	t.Helper()
+	var wire []byte
+	for rest := data; rest != ""; {
+		piece := rest[:min(size, len(rest))]
+		rest = rest[len(piece):]
+		wire = append(append(AppendChunkHeader(wire, len(piece)), piece...), CRLF...)
+	}
+	wire, err := AppendTrailers(wire, trailers)
+	if err != nil {
+		t.Fatalf("AppendTrailers(%v) of what was decoded: %v", fieldsOf(trailers), err)
+	}
+	var back Chunked
+	got, rest, err := decode(&back, string(wire), len(wire))
+	if got != data || rest != "" || !back.Done() || err != nil {
+		t.Fatalf("decode(%q) = %q, rest %q, done %t, %v, want %q", wire, got, rest, back.Done(), err, data)
+	}
+	if d := cmp.Diff(fieldsOf(trailers), fieldsOf(back.Trailers)); d != "" {
+		t.Fatalf("trailers after a round trip (-sent +back):\n%s", d)
+	}
 }

@@ -8,6 +8,9 @@ import (
 	"poise/internal/msg"
 )
 
+// lastChunk ends a chunked body that has no trailers.
+const lastChunk = "0\r\n\r\n"
+
 // headCase is a request head and the status with which it is refused; 0: it is accepted.
 type headCase struct {
 	name   string

@@ -2,8 +2,8 @@ package h1
 
 import "poise/internal/msg"
 
-// ParseRequest reads one request head at the start of b. n is the bytes that it took, with at most two empty lines before
-// it; n == 0 and err == nil mean that more bytes are needed (use a Scanner while they come). An error is an *Error, and what r holds then is undefined.
+// ParseRequest reads one request head at the start of b. n is the bytes that it took, with at most two empty lines before it; n == 0 and err == nil
+// mean that more bytes are needed (use a Scanner while they come). An error is an *Error, and what r holds then is undefined.
 //
 // r's slices alias b: they live as long as b does. b is changed only when the head is complete: the target's path is
 // normalised, and scheme, authority and the options of Connection become lower case, all in place.

@@ -239,6 +239,9 @@ func slowParseResponse(in, method string) (h slow, n int) {
 	}
 	switch {
 	case method == "HEAD" || h.status < 200 || h.status == 204 || h.status == 304:
+		if h.status == 204 && h.length != 0 && h.length != msg.UntilClose {
+			h.keepAlive = false // what it announces must not be there, and may come all the same
+		}
 		h.length = 0
 	case h.length == msg.UntilClose:
 		h.keepAlive = false

@@ -102,9 +102,6 @@ func (m *Machine) Usable() bool { return m.state == Up }
 // Known tells whether the first round is over: the state is no longer Checking.
 func (m *Machine) Known() bool { return m.state != Checking }
 
-// Deadline is when Expire has something to do, or 0.
-func (m *Machine) Deadline() clock.Instant { return m.deadline }
-
 // Since is when the state began.
 func (m *Machine) Since() clock.Instant { return m.since }
 

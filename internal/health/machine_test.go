@@ -126,23 +126,27 @@ func apply(m *Machine, now clock.Instant, event string) (Event, bool) {
 
 func TestMachineWithoutSettingsIsUp(t *testing.T) {
 	m := New(second, nil, false)
-	if _, changed := m.Expire(100 * second); changed || m.State() != Up || !m.Known() || m.Deadline() != 0 {
-		t.Errorf("machine without settings: state %v, deadline %v; want up, 0", m.State(), m.Deadline())
+	if _, changed := m.Expire(100 * second); changed || m.State() != Up || !m.Known() {
+		t.Errorf("machine without settings: state %v, changed %v; want up, false", m.State(), changed)
 	}
 }
 
 func TestDeadline(t *testing.T) {
 	m := New(5*second, &Settings{Timeout: 2 * time.Second}, true)
-	if got, want := m.Deadline(), 7*second; got != want {
-		t.Errorf("Deadline() = %v, want %v", got, want)
+	overdue := m
+	if _, changed := overdue.Expire(7*second - 1); changed {
+		t.Error("Expire before the deadline changes the state")
+	}
+	if _, changed := overdue.Expire(7 * second); !changed {
+		t.Error("Expire at the deadline changes nothing")
 	}
 	if _, probed := m.Last(); probed {
 		t.Error("Last() before the first result reports one")
 	}
 	r := Result{OK: true, Reason: "connected", Duration: 3}
 	m.Probed(6*second, r)
-	if got := m.Deadline(); got != 0 {
-		t.Errorf("Deadline() after a result = %v, want 0", got)
+	if _, changed := m.Expire(100 * second); changed {
+		t.Error("Expire after a result changes the state")
 	}
 	if got, probed := m.Last(); !probed || got != r {
 		t.Errorf("Last() = %+v, %v, want %+v", got, probed, r)

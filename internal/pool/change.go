@@ -27,7 +27,7 @@ func (p *Pool) Probed(now clock.Instant, s *Server, r health.Result) (Event, boo
 }
 
 // Tick does what was put off: it decides on servers whose first probe is overdue, and rebuilds the pickers. It returns the
-// changes of state. Call it at NextTick, or every 100 ms.
+// changes of state. Call it every 100 ms.
 func (p *Pool) Tick(now clock.Instant) []Event {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -40,22 +40,6 @@ func (p *Pool) Tick(now clock.Instant) []Event {
 	}
 	p.refresh(now)
 	return events
-}
-
-// NextTick is when Tick has something to do; 0: nothing is put off. Ask again after Tick, Probed and Update.
-func (p *Pool) NextTick() clock.Instant {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var next clock.Instant
-	if p.dirty {
-		next = p.built.Add(RebuildEvery)
-	}
-	for _, s := range p.Servers() {
-		if d := s.machine.Deadline(); d != 0 && (next == 0 || d < next) {
-			next = d
-		}
-	}
-	return next
 }
 
 // FirstRound tells whether every server's state is known: its first probe ended, or took too long.

@@ -19,11 +19,8 @@ import (
 // proportion to servers times loops, and a flapping server must not cause it for every probe.
 const RebuildEvery = 100 * time.Millisecond
 
-// Why Acquire has no server to give.
-var (
-	ErrNoServer = errors.New("no usable server")              // none is usable, or none has a weight
-	ErrAllTried = errors.New("all usable servers were tried") // there are some, but all are in Query.Tried
-)
+// ErrNoServer is why Acquire has none to give: none is usable, none has a weight, or all are in Query.Tried.
+var ErrNoServer = errors.New("no usable server is left")
 
 // ServerSpec describes a server.
 type ServerSpec struct {
@@ -88,13 +85,12 @@ func New(now clock.Instant, spec Spec) *Pool {
 }
 
 // Acquire chooses a server for q and takes a lease on it. The server that q prefers wins while it is up and untried, be it a
-// backup or of weight 0: its client has been there before. The error is ErrNoServer or ErrAllTried.
+// backup or of weight 0: its client has been there before. The error is ErrNoServer.
 func (p *Pool) Acquire(_ clock.Instant, q *Query) (Lease, error) {
 	s := q.Prefer
 	if s == nil || s.owner != p || !s.Up() || q.Tried.Has(s) {
-		v := p.view.Load()
-		if s = v.pick(q); s == nil {
-			return Lease{}, v.refusal()
+		if s = p.view.Load().pick(q); s == nil {
+			return Lease{}, ErrNoServer
 		}
 	}
 	s.inFlight.Add(1)

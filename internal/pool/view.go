@@ -38,11 +38,3 @@ func (v *view) pick(q *Query) *Server {
 	}
 	return nil
 }
-
-// refusal says why pick found nothing.
-func (v *view) refusal() error {
-	if v.size() == 0 {
-		return ErrNoServer
-	}
-	return ErrAllTried
-}

@@ -193,8 +193,8 @@ func (e *serving) sendClient(moved int, bufs ...[]byte) *fault.Error {
 // stalledAfter is how long a side may take for one piece before the end of the time for the whole exchange counts as its fault.
 const stalledAfter = time.Second
 
-// timeUp tells whether the time for the whole exchange was up just when a piece, whose sending began then, was to be passed on: the side that it came from has
-// used the time.
+// timeUp tells whether the time for the whole exchange was up just when a piece, whose sending began then, was to be passed on: the side that it came
+// from has used the time.
 func (e *serving) timeUp(begun clock.Instant) bool {
 	return e.until != 0 && e.now() >= e.until && e.now().Sub(begun) < stalledAfter
 }

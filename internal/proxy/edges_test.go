@@ -3,7 +3,6 @@ package proxy_test
 import (
 	"fmt"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,39 +16,10 @@ import (
 	"poise/internal/testkit"
 )
 
-// fullServer is an address that takes no connection and refuses none: its queue is full.
-func fullServer(t *testing.T) string {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = syscall.Close(fd) })
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Listen(fd, 0); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 3 {
-		c, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = syscall.Close(c) })
-		_ = syscall.Connect(c, name)
-	}
-	return fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
-}
-
 // When the time for the whole exchange is up in a connect, no other server is tried: it would have no time, and be counted as failed.
 func TestRequestTimeEndsInAConnect(t *testing.T) {
 	one(t, func(t *testing.T, s testkit.Setup) {
-		servers := []string{fullServer(t), fullServer(t), fullServer(t)}
+		servers := []string{testkit.Deaf(t), testkit.Deaf(t), testkit.Deaf(t)}
 		p := testkit.Start(t, s, "listen: 127.0.0.1:0\nservers: ["+strings.Join(servers, ", ")+"]\npolicy: round_robin\ntimeouts: { request: 300ms }\n")
 		testkit.Dial(t, p.Addr).Get("/late")
 		if r := p.Await(t, "/late"); r.Attempts != 1 {

@@ -30,7 +30,7 @@ func (p *trapPicker) Pick(q *pool.Query) *pool.Server {
 
 // A panic ends its own connection, is counted, leaves no lease and no request in flight, and touches nobody else.
 func TestPanicEndsOneExchange(t *testing.T) {
-	for _, d := range []string{"io_uring", "epoll", "net"} {
+	for _, d := range testkit.Drivers(t) {
 		t.Run(d, func(t *testing.T) {
 			server := testkit.Serve(t, func(p *testkit.Peer) {
 				for {

@@ -112,8 +112,8 @@ type accepter struct {
 	ln   *fiber.Listener
 	// number is the accepter's in Loop.accepts, and the same on all loops.
 	number int
-	// waiting were accepted before this loop knew that the connection limit was reached. While there are any, accepting rests: who comes waits in the kernel's
-	// queue.
+	// waiting were accepted before this loop knew that the connection limit was reached. While there are any, accepting rests: who comes waits in the
+	// kernel's queue.
 	waiting []*fiber.Conn
 }
 

@@ -2,8 +2,8 @@ package proxy
 
 import "poise/internal/fiber"
 
-// A large body of known length goes from socket to socket within the kernel, through a pipe: what is neither framed nor looked at need not be copied to us and
-// back.
+// A large body of known length goes from socket to socket within the kernel, through a pipe: what is neither framed nor looked at need not be copied
+// to us and back.
 
 // throughFrom is how much of a body must be left for that: from about here on it costs less than receiving and sending.
 const throughFrom = 32 << 10

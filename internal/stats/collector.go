@@ -40,6 +40,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	if c.source.LogDropped != nil {
 		w.counter(accessLogDropped, c.source.LogDropped())
 	}
+	if c.source.LogWriteErrors != nil {
+		w.counter(accessLogWriteErrors, c.source.LogWriteErrors())
+	}
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -83,10 +86,11 @@ var (
 
 	loopClients      = describe("loop_client_connections", "Open connections with clients that the loop serves.", "loop")
 	loopPanics       = describe("loop_panics_total", "Panics, each of which ended one exchange.", "loop")
-	loopAcceptPauses = describe("loop_accept_pauses_total", "Times at which the loop stopped taking connections: for want of descriptors or memory, or at the connection limit.", "loop")
+	loopAcceptPauses = describe("loop_accept_pauses_total", "Times at which accepting rested: no descriptors, no memory, or the connection limit.", "loop")
 	loopLongTurns    = describe("loop_long_turns_total", "Turns in which one piece of work kept the loop's other connections waiting.", "loop")
 
-	accessLogDropped = describe("access_log_dropped_total", "Records that were not written, because the sink did not take them.")
+	accessLogDropped     = describe("access_log_dropped_total", "Records that were not written, because the sink did not take them.")
+	accessLogWriteErrors = describe("access_log_write_errors_total", "Writes of the access log that failed; their records are kept, and tried again every second.")
 )
 
 // states are the states that pool_servers always has a series for.

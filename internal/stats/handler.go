@@ -18,6 +18,8 @@ type Source struct {
 	Names func() Names
 	// LogDropped is the number of records that the access log dropped; nil where there is no log.
 	LogDropped func() uint64
+	// LogWriteErrors is the number of the access log's writes that failed; nil where there is no log.
+	LogWriteErrors func() uint64
 	// Version and Revision are those of the program.
 	Version, Revision string
 }

@@ -32,8 +32,8 @@ func busy() Source {
 				},
 			}
 		},
-		LogDropped: func() uint64 { return 17 },
-		Version:    "1.2.3", Revision: "abc",
+		LogDropped: func() uint64 { return 17 }, LogWriteErrors: func() uint64 { return 5 },
+		Version: "1.2.3", Revision: "abc",
 	}
 }
 
@@ -86,6 +86,7 @@ func TestHandlerShowsSums(t *testing.T) {
 		`poise_loop_long_turns_total{loop="1"} 2`,
 		`poise_loop_panics_total{loop="0"} 1`,
 		`poise_access_log_dropped_total 17`,
+		`poise_access_log_write_errors_total 5`,
 	} {
 		if !strings.Contains(text, "\n"+want+"\n") {
 			name, _, _ := strings.Cut(want, "{")

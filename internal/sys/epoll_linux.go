@@ -33,7 +33,8 @@ func NewEpoll(batch int) (*Epoll, error) {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
 	p := &Epoll{fd: fd, events: make([]unix.EpollEvent, batch)}
-	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(batch), uintptr(unsafe.Pointer(&p.ts)), 0, 0)
+	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(batch),
+		uintptr(unsafe.Pointer(&p.ts)), 0, 0)
 	p.fine = errno == 0
 	return p, nil
 }
@@ -68,7 +69,8 @@ func (p *Epoll) Look() (int, error) {
 func (p *Epoll) Wait(d time.Duration) (int, error) {
 	if p.fine && d >= 0 {
 		p.ts = unix.NsecToTimespec(int64(d))
-		n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), uintptr(unsafe.Pointer(&p.ts)), 0, 0)
+		n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)),
+			uintptr(unsafe.Pointer(&p.ts)), 0, 0)
 		return waited(n, errno)
 	}
 	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), uintptr(millis(d)), 0, 0)
@@ -113,9 +115,8 @@ func Recv(fd int, b []byte) (int, error) {
 	return int(n), nil
 }
 
-// Send sends as much of bufs as the socket has room for, and never waits: ErrAgain says that there is none. more says that other bytes, or the end, follow right
-// away, and share a segment. With raw, Go's scheduler does not learn of the
-// call, and a stop of the world waits for its copying.
+// Send sends as much of bufs as the socket has room for, and never waits: ErrAgain says that there is none. more says that other bytes, or the end, follow
+// right away, and share a segment. With raw, Go's scheduler does not learn of the call, and a stop of the world waits for its copying.
 func Send(fd int, m *Msg, bufs [][]byte, more, raw bool) (int, error) {
 	flags := uintptr(unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL)
 	if more {
@@ -163,12 +164,14 @@ func SocketErr(fd int) error {
 	return callErr("connect", unix.Errno(n))
 }
 
-// Accept takes a connection that waits in the queue of a listening socket that does not block, with the client's address; on a Unix socket that is empty.
+// Accept takes a connection that waits in the queue of a listening socket that does not block, with the client's address; on a Unix socket that is
+// empty.
 func Accept(fd int) (int, Addr, error) {
 	var raw unix.RawSockaddrAny
 	size := uint32(unsafe.Sizeof(raw))
 	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(&raw)), uintptr(unsafe.Pointer(&size)), unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(&raw)), uintptr(unsafe.Pointer(&size)),
+			unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0, 0)
 		switch errno {
 		case 0:
 			return int(n), addrOf(&raw), nil

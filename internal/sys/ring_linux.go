@@ -165,7 +165,8 @@ func setupRing(entries, cq, flags uint32) (*Ring, error) {
 		_ = unix.Close(r.fd)
 		return nil, err
 	}
-	if r.sqeMem, err = unix.Mmap(r.fd, offSQEs, int(p.sqEntries)*int(unsafe.Sizeof(SQE{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE); err != nil {
+	sqes := int(p.sqEntries) * int(unsafe.Sizeof(SQE{}))
+	if r.sqeMem, err = unix.Mmap(r.fd, offSQEs, sqes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE); err != nil {
 		_ = unix.Munmap(r.ringMem)
 		_ = unix.Close(r.fd)
 		return nil, err
@@ -252,8 +253,8 @@ func (r *Ring) Close() error {
 	return unix.Close(r.fd)
 }
 
-// PrepRecv arms a receive of at most most bytes (0: as many as fit) into a buffer of the group; multishot goes on until it is cancelled, fails or finds no
-// buffer.
+// PrepRecv arms a receive of at most most bytes (0: as many as fit) into a buffer of the group; multishot goes on until it is cancelled, fails or
+// finds no buffer.
 func (e *SQE) PrepRecv(fd int, group uint16, multishot bool, most int) {
 	e.Opcode, e.FD, e.Flags, e.BufGroup, e.Len = OpRecv, int32(fd), SQEBufferSelect, group, uint32(most)
 	if multishot {

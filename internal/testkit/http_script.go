@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// Script is what a server does on a connection once it has read a head. It reports whether the next head is to be read; else the connection is closed.
+// Script is what a server does on a connection once it has read a head. It reports whether the next head is to be read; else the connection is
+// closed.
 type Script func(p *Peer, head string) (again bool)
 
 // Paths is a server that reads heads, and does for each what is there for its path.

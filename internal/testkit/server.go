@@ -32,8 +32,8 @@ type Peer struct {
 
 var addresses atomic.Uint32
 
-// ownAddress is port 0 of a loopback address that nothing else of this process uses, so that the port of a server that has stopped is not given to somebody else
-// while a test counts on its refusing.
+// ownAddress is port 0 of a loopback address that nothing else of this process uses, so that the port of a server that has stopped is not given to
+// somebody else while a test counts on its refusing.
 func ownAddress() string {
 	n := addresses.Add(1)
 	return fmt.Sprintf("127.1.%d.%d:0", n>>8&0xff, n&0xff)

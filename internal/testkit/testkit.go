@@ -1,7 +1,8 @@
 // Package testkit holds what tests talk to Poise with: the program itself in this process, servers that follow a script, and clients that send
 // exactly the bytes they are told.
 //
-// It is used by tests only, and never interprets HTTP more than it must: what a test expects, the test says. Start reading at Start, Server and Client.
+// It is used by tests only, and never interprets HTTP more than it must: what a test expects, the test says. Start reading at Start, Server and
+// Client.
 package testkit
 
 import (
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -50,6 +52,18 @@ func Setups(t testing.TB) []Setup {
 		setups = append(setups, s)
 	}
 	return setups
+}
+
+// Drivers are those of the setups, each once.
+func Drivers(t testing.TB) []string {
+	t.Helper()
+	var drivers []string
+	for _, s := range Setups(t) {
+		if !slices.Contains(drivers, s.Driver) {
+			drivers = append(drivers, s.Driver)
+		}
+	}
+	return drivers
 }
 
 // Each runs f once for every setup.

@@ -116,11 +116,9 @@ func server(t *testing.T, h http.HandlerFunc) string {
 
 const quiet = "listen: 127.0.0.1:0\nadmin: { enabled: false }\naccess_log: { enabled: false }\n"
 
-var drivers = []string{"io_uring", "epoll", "net"}
-
 // TestDrainLosesNothing stops the program under load, with a connection per request and with kept ones: whoever was accepted is answered.
 func TestDrainLosesNothing(t *testing.T) {
-	for _, driver := range drivers {
+	for _, driver := range testkit.Drivers(t) {
 		t.Run(driver, func(t *testing.T) {
 			addr := server(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
 			p := run(t, quiet+"driver: "+driver+"\nloops: 2\nservers: ["+addr+"]\n")
@@ -268,7 +266,7 @@ func TestRealPeers(t *testing.T) {
 		t.Fatal(err)
 	}
 	nginx := startNginx(t, dir)
-	for _, driver := range drivers {
+	for _, driver := range testkit.Drivers(t) {
 		t.Run(driver, func(t *testing.T) {
 			p := run(t, quiet+"driver: "+driver+"\nservers: ["+nginx+"]\n")
 			out, err := exec.Command("curl", "-sS", "--fail", "http://"+p.Addr+"/big", "--next", "-sS", "--http1.0", "http://"+p.Addr+"/big").Output()

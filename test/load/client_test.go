@@ -110,10 +110,10 @@ type client struct {
 
 // outcome is what a client got. None but a cut one may have a fault.
 type outcome struct {
-	status int    // 0: nothing came
-	server string // that answered; empty: Poise did
-	cut    bool   // the answer began, and broke off visibly
-	fault  error  // what must not be
+	status int   // 0: nothing came
+	server int   // the number of the one that answered; below 0: Poise did
+	cut    bool  // the answer began, and broke off visibly
+	fault  error // what must not be
 }
 
 func (c *client) close() {
@@ -186,7 +186,7 @@ func (c *client) read(q *request, sum string) (o outcome, keep bool) {
 	if err != nil {
 		return outcome{fault: fmt.Errorf("no answer: %w", err)}, false
 	}
-	o.status, o.server = resp.StatusCode, resp.Header.Get("X-Server")
+	o.status, o.server = resp.StatusCode, numberOf(resp.Header.Get("X-Server"))
 	buf := bytes.NewBuffer(c.got[:0])
 	_, err = buf.ReadFrom(resp.Body)
 	c.got = buf.Bytes()

@@ -10,9 +10,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
+	"poise/internal/app"
 	"poise/internal/testkit"
 )
 
@@ -81,25 +84,55 @@ func (p *process) kill() {
 // eachDriver runs f once for every driver.
 func eachDriver(t *testing.T, loops int, f func(t *testing.T, s testkit.Setup)) {
 	t.Helper()
-	for _, driver := range []string{"io_uring", "epoll", "net"} {
+	for _, driver := range testkit.Drivers(t) {
 		t.Run(driver, func(t *testing.T) { f(t, testkit.Setup{Driver: driver, Loops: loops}) })
 	}
 }
 
-// stateOf is a server's state, as Poise tells it.
-func stateOf(p *testkit.Poise, addr string) string {
+// sayEvery is how often a long test tells how far it is.
+const sayEvery = 30 * time.Second
+
+// progress returns a function that logs what it is told, now and then, with the memory in use: a test of hours must not look as if it hung.
+func progress(t *testing.T) func(format string, args ...any) {
+	begin := time.Now()
+	last := begin
+	return func(format string, args ...any) {
+		now := time.Now()
+		if now.Sub(last) < sayEvery {
+			return
+		}
+		last = now
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		t.Logf("%v: %s; %d MiB in use", now.Sub(begin).Round(time.Second), fmt.Sprintf(format, args...), m.HeapAlloc>>20)
+	}
+}
+
+// serverAt is what Poise tells of the server at an address.
+func serverAt(p *testkit.Poise, addr string) (s app.ServerStatus) {
 	for _, pool := range p.App.Status().Pools {
 		for _, s := range pool.Servers {
 			if s.Address == addr {
-				return s.State
+				return s
 			}
 		}
 	}
-	return ""
+	return s
 }
+
+// statePatience is long: a load of hours on a busy machine must not end because a process was slow to start once.
+const statePatience = time.Minute
 
 // awaitState waits until Poise tells that the server is in the state.
 func awaitState(t testing.TB, p *testkit.Poise, addr, state string) {
 	t.Helper()
-	testkit.Eventually(t, fmt.Sprintf("state %s of %s", state, addr), func() bool { return stateOf(p, addr) == state })
+	for deadline := time.Now().Add(statePatience); ; <-time.After(2 * time.Millisecond) {
+		s := serverAt(p, addr)
+		if s.State == state {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after %v server %s is %s, want %s; its last probe: %s", statePatience, addr, s.State, state, s.LastProbe)
+		}
+	}
 }

@@ -9,7 +9,8 @@ import (
 	"poise/internal/testkit"
 )
 
-// TestLongConnectionsSpreadOverLoops: the kernel's hash alone leaves a loop with a third more than another easily; a loop that has too many passes connections on.
+// TestLongConnectionsSpreadOverLoops: the kernel's hash alone leaves a loop with a third more than another easily; a loop that has too many passes
+// connections on.
 func TestLongConnectionsSpreadOverLoops(t *testing.T) {
 	const conns = 200
 	for _, loops := range []int{2, 4} {

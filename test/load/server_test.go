@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
@@ -20,8 +21,8 @@ import (
 	"time"
 )
 
-// serverHost is where servers listen that come back on the same port. Connections are made from 127.0.0.1, so that none can take such a port, and none
-// to a server that is down can end up at itself.
+// serverHost is where servers listen that come back on the same port. Connections are made from 127.0.0.1, so that none can take such a port, and
+// none to a server that is down can end up at itself.
 const serverHost = "127.0.0.2"
 
 // slowness is how long a slow request, response or upload rests in its middle: long enough that a kill meets some.
@@ -35,7 +36,7 @@ type server struct {
 
 func startServer(t testing.TB, dir string, number int) *server {
 	t.Helper()
-	s := &server{name: fmt.Sprintf("s%d", number)}
+	s := &server{name: strconv.Itoa(number)}
 	s.record = filepath.Join(dir, s.name)
 	s.start(t, serverHost+":0")
 	t.Cleanup(func() { s.kill() })
@@ -53,14 +54,30 @@ func (s *server) restart(t testing.TB) {
 	s.start(t, s.addr)
 }
 
-// executed lists the requests that the server's processes began to handle, as "METHOD id".
-func (s *server) executed(t testing.TB) []string {
+// executed calls f for each request that the server's processes began to handle.
+func (s *server) executed(t testing.TB, f func(method string, id int)) {
 	t.Helper()
-	b, err := os.ReadFile(s.record)
+	record, err := os.Open(s.record)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Fields(strings.ReplaceAll(string(b), " ", "/"))
+	defer record.Close()
+	lines := bufio.NewScanner(record)
+	for lines.Scan() {
+		method, id, _ := strings.Cut(lines.Text(), " ")
+		f(method, numberOf(id))
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// numberOf reads a number; -1 if there is none.
+func numberOf(s string) int {
+	if n, err := strconv.Atoi(s); err == nil {
+		return n
+	}
+	return -1
 }
 
 // serverRole is the server's side: it answers in other goroutines.

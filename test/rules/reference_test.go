@@ -81,7 +81,7 @@ func scraped(t *testing.T) map[string]string {
 				Servers: []stats.ServerNow{{Pool: "p", Server: "s", State: "up"}},
 			}
 		},
-		LogDropped: func() uint64 { return 0 },
+		LogDropped: func() uint64 { return 0 }, LogWriteErrors: func() uint64 { return 0 },
 	})
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))

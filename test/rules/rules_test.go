@@ -22,6 +22,9 @@ const root = "../.."
 // maxLines is how long a file may be before it is split.
 const maxLines = 600
 
+// maxColumns is how long a line may be, a tab counting as one.
+const maxColumns = 160
+
 // source is one Go file.
 type source struct {
 	path  string // from the root, with slashes

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+	"unicode/utf8"
 )
 
 // banned words are other products' names for things that have a name of their own here (docs/glossary.md): as part of a name in the code
@@ -151,6 +152,20 @@ var places = regexp.MustCompile(`(^|[\s"'` + "`" + `(=:])/(ro` + `ot|ho` + `me|U
 
 // textual are the files that are searched; others are data.
 var textual = regexp.MustCompile(`(\.(go|md|sh|ya?ml|mod|json|txt)|^Makefile|^\.ci/.*|\.gitignore)$`)
+
+// TestLinesAreShort leaves out the code of tests: their tables hold messages and configurations, which are read better in one line.
+func TestLinesAreShort(t *testing.T) {
+	for _, s := range sources(t) {
+		n := 0
+		for line := range strings.Lines(read(t, s.path)) {
+			n++
+			comment := strings.HasPrefix(strings.TrimSpace(line), "//")
+			if long := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); long > maxColumns && (comment || !s.test) {
+				t.Errorf("%s:%d has %d columns, want at most %d", s.path, n, long, maxColumns)
+			}
+		}
+	}
+}
 
 func TestNothingPointsToOneMachine(t *testing.T) {
 	for _, path := range files(t) {

@@ -6,12 +6,13 @@ import (
 	"net"
 	"runtime"
 	"testing"
+	"time"
 
 	"poise/internal/testkit"
 )
 
-// TestNoAllocationPerRequest sends keep-alive requests through the whole data path, with routes, forwarded fields, statistics, timeouts, affinity and the access log on. The
-// client and the server of this process allocate nothing either, so the process's count is Poise's.
+// TestNoAllocationPerRequest sends keep-alive requests through the whole data path, with routes, forwarded fields, statistics, timeouts, affinity and
+// the access log on. The client and the server of this process allocate nothing either, so the process's count is Poise's.
 func TestNoAllocationPerRequest(t *testing.T) {
 	request := []byte("GET /v1/things?id=7 HTTP/1.1\r\nHost: example.test\r\nUser-Agent: test/1\r\nAccept: */*\r\nCookie: a=b; c=d\r\n\r\n")
 	response := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\nContent-Length: 100\r\n\r\n" + fmt.Sprintf("%0100d", 1))
@@ -69,12 +70,14 @@ pools:
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
+	begin := time.Now()
 	run(n)
+	took := time.Since(begin)
 	runtime.ReadMemStats(&after)
-	// The ticks of the program, ten a second, allocate a little; one allocation in a thousand requests is far below one each.
-	if got := float64(after.Mallocs-before.Mallocs) / n; got > 0.02 {
-		t.Errorf("%.3f allocations per request, want none", got)
-	} else {
-		t.Logf("%.4f allocations per request", got)
+	// The ticks of the program, ten a second, allocate a little however few requests a busy machine lets through meanwhile. One in a hundred requests is
+	// far below one each.
+	got, most := after.Mallocs-before.Mallocs, n/100+uint64(50*took.Seconds())
+	if t.Logf("%d allocations in %d requests and %v", got, n, took); got > most {
+		t.Errorf("%d allocations in %d requests and %v, want none but those of ticks, %d at most", got, n, took, most)
 	}
 }

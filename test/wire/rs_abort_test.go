@@ -10,8 +10,9 @@ import (
 	"poise/internal/testkit"
 )
 
-// soon is how long the end of a client may take to reach its server: 100 ms are asked for, and a busy machine takes some.
-const soon = 300 * time.Millisecond
+// soon is how long the end of a client may take to reach its server: 100 ms are asked for, and a busy machine takes some. One that takes more still has
+// hiccups; a proxy that is late is so each of rounds times.
+const soon, rounds = 300 * time.Millisecond, 4
 
 func TestRS12ResetEndsTheRequest(t *testing.T) {
 	t.Parallel()
@@ -59,33 +60,53 @@ func TestRS12ResetEndsTheRequest(t *testing.T) {
 			return work(p, head)
 		}
 		p, _ := before(t, s, m)
+		// leave resets a connection within a request, and returns how long that took to reach the server.
+		leave := func(t *testing.T, request string, begun bool) time.Duration {
+			c := testkit.Dial(t, p.Addr)
+			c.Send(request)
+			<-came
+			if begun {
+				if _, err := c.R.Peek(20); err != nil {
+					t.Fatalf("no response: %v", err)
+				}
+			}
+			left := time.Now()
+			c.ResetConn()
+			select {
+			case at := <-ended:
+				return at.Sub(left)
+			case <-time.After(testkit.Patience):
+				t.Fatal("the server's connection never ended")
+			}
+			return 0
+		}
+		times := map[string]int{}
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
-				c := testkit.Dial(t, p.Addr)
-				c.Send(tt.request)
-				<-came
-				if tt.begun {
-					if _, err := c.R.Peek(20); err != nil {
-						t.Fatalf("no response: %v", err)
+				var d time.Duration
+				for range rounds {
+					times[tt.path]++
+					if d = leave(t, tt.request, tt.begun); d <= soon {
+						return
 					}
 				}
-				left := time.Now()
-				c.ResetConn()
-				select {
-				case at := <-ended:
-					if d := at.Sub(left); d > soon {
-						t.Errorf("the server's connection ended %v after the client's, want at most %v", d, soon)
-					}
-				case <-time.After(testkit.Patience):
-					t.Error("the server's connection never ended")
-				}
+				t.Errorf("the server's connection ended %v after the client's, %d times more than %v", d, rounds, soon)
 			})
 		}
 		wantOpen(t, testkit.Dial(t, p.Addr))
-		records := p.Parsed(t, len(tests)+1)
+		all := 1
+		for _, n := range times {
+			all += n
+		}
+		records := p.Parsed(t, all)
 		for _, tt := range tests {
-			if rs := records[tt.path]; len(rs) != 1 || !tt.begun && rs[0].Status != 499 || rs[0].End != tt.end {
-				t.Errorf("%s: records %+v, want one of 499 before the answer, %s", tt.name, rs, tt.end)
+			if n := len(records[tt.path]); n != times[tt.path] {
+				t.Errorf("%s: %d records, want %d", tt.name, n, times[tt.path])
+			}
+			for _, r := range records[tt.path] {
+				if !tt.begun && r.Status != 499 || r.End != tt.end {
+					t.Errorf("%s: record %+v, want one of 499 before the answer, %s", tt.name, r, tt.end)
+				}
 			}
 		}
 	})

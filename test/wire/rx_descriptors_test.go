@@ -121,13 +121,22 @@ func TestRX5DescriptorExhaustion(t *testing.T) {
 		for _, e := range early {
 			e.Send(getOf("/hold"))
 		}
-		refusals := 0
+		answers := make(chan *testkit.Response, len(early))
+		for _, e := range early {
+			go func() {
+				r, _ := e.TryRead("GET")
+				answers <- r
+			}()
+		}
 		testkit.Eventually(t, "requests at the server or refused", func() bool {
-			return strings.Count(server.Got(), "GET /hold ") >= 1
+			return strings.Count(server.Got(), "GET /hold ")+len(answers) == len(early)
 		})
 		close(release)
-		for _, e := range early {
-			switch r := e.Read("GET"); {
+		refusals := 0
+		for range early {
+			switch r := <-answers; {
+			case r == nil:
+				t.Error("a request without a descriptor left has no answer, want 503")
 			case r.StatusCode == 503 && strings.Contains(r.Body, "out of connections at present") && !r.Close:
 				refusals++
 			case r.StatusCode != 200:

@@ -197,7 +197,7 @@ listeners:
     address: 127.0.0.1:0
     pool: app
     timeouts: { body_idle: 150ms }
-    routes: [{ match: { path: /drip }, pool: app, timeouts: { request: 300ms } }]
+    routes: [{ match: { path: /drip }, pool: app, timeouts: { request: 300ms, body_idle: 10s } }]
 pools: { app: { servers: [%s] } }
 `, server.Addr))
 		tests := []struct {

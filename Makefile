@@ -17,13 +17,13 @@ build:
 test:
 	scripts/test.sh $(STEPS)
 
-# The long forms of some tests, for hours. STEPS="fuzz" runs some of it; scripts/torture.sh says how to make it shorter.
-torture:
-	scripts/torture.sh $(STEPS)
-
 # Beside HAProxy and nginx. BENCH="--only small --runs 3" passes flags; BENCH=--help lists them.
 bench:
 	$(GO) run ./bench $(BENCH)
+
+# The long forms of some tests, for hours. STEPS="fuzz" runs some of it; scripts/torture.sh says how to make it shorter.
+torture:
+	scripts/torture.sh $(STEPS)
 
 fmt:
 	$(GO) tool -modfile=tools/go.mod gofumpt -w .

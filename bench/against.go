@@ -15,7 +15,8 @@ import (
 // presentName is the tree as it is, or the binary that was named, beside the revision.
 const presentName = "present"
 
-// against pairs each Poise with itself at another revision: run by run, one right after the other and each first in turn, so that what changes on the machine between
+// against pairs each Poise with itself at another revision: run by run, one right after the other and each first in turn, so that what changes on
+// the machine between
 // pairs does not matter.
 func (s *session) against(ctx context.Context, scenarios []string) ([]*pairing, error) {
 	name, then, err := s.buildRevision(ctx, s.o.against)

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// calls are system calls per request. strace makes each of them slow, and so batches longer for who collects work between them: the figures compare what is asked of
+// calls are system calls per request. strace makes each of them slow, and so batches longer for who collects work between them: the figures compare
+// what is asked of
 // the kernel under great load, and belong to no timed run.
 type calls struct {
 	Requests int64              `json:"requests"`

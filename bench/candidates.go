@@ -66,7 +66,8 @@ func (c *candidate) command(p place) ([]string, error) {
 	return command, os.WriteFile(path, []byte(text), 0o644)
 }
 
-// All products keep connections on both sides, set X-Forwarded-For, bound the times of both sides alike, and check no server. HAProxy splices, which halves its cost of a
+// All products keep connections on both sides, set X-Forwarded-For, bound the times of both sides alike, and check no server. HAProxy splices,
+// which halves its cost of a
 // body of 1 MiB and is off as it comes. Else each is as it comes, but for what would write bodies to files, or bound connections or the requests on one.
 
 func (c *candidate) poise(p place) string {

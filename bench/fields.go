@@ -1,6 +1,7 @@
 package main
 
-// browserFields are 40 fields of about 1.8 KB, with Host: what a browser sends to a site behind a content network and some tracking, names as they are sent by one.
+// browserFields are 40 fields of about 1.8 KB, with Host: what a browser sends to a site behind a content network and some tracking, names as they
+// are sent by one.
 func browserFields() []string {
 	return []string{
 		"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",

@@ -114,7 +114,8 @@ func (b *bed) addAsked(ctx context.Context, c candidate) (r *running, admin int,
 	return r, ports[0], err
 }
 
-// collection is the CPU time of one garbage collection, in milliseconds: of the process while it gives heap profiles after a collection each, less that of as many
+// collection is the CPU time of one garbage collection, in milliseconds: of the process while it gives heap profiles after a collection each, less
+// that of as many
 // profiles alone. The runtime's own trace counts by the clock, and so also what other programs have taken of the CPU.
 func (r *running) collection(ctx context.Context, admin int) (float64, error) {
 	with, err := r.profiles(ctx, admin, "gc=1")

@@ -208,7 +208,8 @@ func (g *generator) openLoop(c *client) error {
 
 func errored(failed chan error) bool { return len(failed) > 0 }
 
-// sleepExactly asks the kernel not to make the calling thread's sleeps longer, by 50 µs at most, to save wake-ups. Where it refuses, requests start that much late,
+// sleepExactly asks the kernel not to make the calling thread's sleeps longer, by 50 µs at most, to save wake-ups. Where it refuses, requests start
+// that much late,
 // and the latency's lateness shows it.
 func sleepExactly() {
 	thread, err := os.Readlink("/proc/thread-self") // PID/task/TID

@@ -10,7 +10,8 @@ const loopsName, loopsAbout = "loops", "small, with one loop, thread or process 
 
 var loopCounts = []int{1, 2}
 
-// loops is the small scenario over candidates with one and with two loops. Nothing is pinned: two loops, servers and load share two cores, so that throughput grows
+// loops is the small scenario over candidates with one and with two loops. Nothing is pinned: two loops, servers and load share two cores, so that
+// throughput grows
 // only by what the first loop left idle, and CPU time per request says what a second loop costs.
 func (s *session) loops(ctx context.Context) (*compared, error) {
 	sc, _ := scenarioNamed("small")

@@ -88,7 +88,8 @@ func (r run) cpu() float64 { return r.CPU }
 // median of a figure over runs.
 func median(runs []run, figure func(run) float64) float64 { return spreadOf(runs, figure).Median }
 
-// baseline is what a candidate's CPU time per request is compared with: that of the better peer with as many loops, or where there is none, of the first candidate.
+// baseline is what a candidate's CPU time per request is compared with: that of the better peer with as many loops, or where there is none, of the
+// first candidate.
 func (c *compared) baseline(loops int) *outcome {
 	var best *outcome
 	for _, o := range c.Outcomes {
@@ -148,7 +149,8 @@ func (c *compared) doubts() []string {
 		texts = append(texts, fmt.Sprintf("Other programs used up to %.1f cores meanwhile: the figures are less sure than on a machine at rest.", others))
 	}
 	if len(idle) > 0 {
-		texts = append(texts, fmt.Sprintf("Not the bottleneck: %s. What bounds requests/s there is the rest of the machine; CPU per request is the figure that holds.", strings.Join(idle, ", ")))
+		texts = append(texts, fmt.Sprintf("Not the bottleneck: %s. What bounds requests/s there is the rest of the machine; "+
+			"CPU per request is the figure that holds.", strings.Join(idle, ", ")))
 	}
 	return texts
 }

@@ -9,7 +9,8 @@ import (
 	"poise/internal/clock"
 )
 
-// schedule says when the requests of an open loop are due: at random, as those of clients that know nothing of each other (a Poisson process). It is the same for
+// schedule says when the requests of an open loop are due: at random, as those of clients that know nothing of each other (a Poisson process). It
+// is the same for
 // every run of one rate, so that all balancers meet the same bursts.
 type schedule struct {
 	rate   float64

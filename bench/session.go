@@ -128,7 +128,8 @@ func (s *session) rounds(ctx context.Context, b *bed, sc *scenario, rate float64
 	return nil
 }
 
-// halfOfTheSlowest is the open loop's rate: half of what the slowest can do among Poise at its best and its peers, so that none is near its limit. Other drivers
+// halfOfTheSlowest is the open loop's rate: half of what the slowest can do among Poise at its best and its peers, so that none is near its limit.
+// Other drivers
 // count only where nothing else is measured.
 func (c *compared) halfOfTheSlowest() float64 {
 	slowest := func(of func(*outcome) bool) float64 {

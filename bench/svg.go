@@ -22,7 +22,8 @@ const (
 // longest is the ratio at which bars are cut, so that one slow candidate does not make all others dots.
 const longest = 2.5
 
-// svg draws CPU time per request of all scenarios as bars, relative to the baseline. It has its own background, so that it can be read where a page's theme and the
+// svg draws CPU time per request of all scenarios as bars, relative to the baseline. It has its own background, so that it can be read where a
+// page's theme and the
 // system's differ.
 func (r *report) svg() []byte {
 	scale := 1.0

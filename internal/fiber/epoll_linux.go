@@ -9,7 +9,8 @@ import (
 )
 
 // epoll is the driver over epoll(7), for kernels and containers that have no io_uring. A socket is registered once, for edges; what the edges told is
-// remembered in its handle, so that no call is made in vain: a receive only when bytes are known to be there, a send unless the socket is known to be full.
+// remembered in its handle, so that no call is made in vain: a receive only when bytes are known to be there, a send unless the socket is known
+// to be full.
 type epoll struct {
 	loop  *Loop
 	poll  *sys.Epoll

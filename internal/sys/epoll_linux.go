@@ -115,8 +115,8 @@ func Recv(fd int, b []byte) (int, error) {
 	return int(n), nil
 }
 
-// Send sends as much of bufs as the socket has room for, and never waits: ErrAgain says that there is none. more says that other bytes, or the end,
-// follow right away, and share a segment. With raw, Go's scheduler does not learn of the call, and a stop of the world waits for its copying.
+// Send sends as much of bufs as the socket has room for, and never waits: ErrAgain says that there is none. more says that other bytes, or the end, follow
+// right away, and share a segment. With raw, Go's scheduler does not learn of the call, and a stop of the world waits for its copying.
 func Send(fd int, m *Msg, bufs [][]byte, more, raw bool) (int, error) {
 	flags := uintptr(unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL)
 	if more {

@@ -17,6 +17,7 @@
 #   POISE_TORTURE_WORKERS    2           fuzz: processes that look at one target
 #   POISE_TORTURE_TIMEOUT    8h          how long accounting and churn may take, each
 #
+# It wants the machine for itself: Go takes a fuzzing process for hung that gets no processor for ten seconds, and then keeps an input that passes alone.
 # An access log of the whole load lies in the temporary directory (TMPDIR) meanwhile: a gigabyte or two.
 set -uo pipefail
 cd "$(dirname "$0")/.."

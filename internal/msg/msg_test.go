@@ -44,14 +44,14 @@ func TestLookupSlots(t *testing.T) {
 	}
 }
 
-// slowLookup is Lookup as a search.
+// slowLookup is Lookup as a search. Whatever follows the prefix, be it no part of a name, it is a field of the kind that clients may not send.
 func slowLookup(name string) ID {
-	for _, c := range name {
-		if c > 0x7f {
-			return Other
+	name = strings.Map(func(c rune) rune {
+		if 'A' <= c && c <= 'Z' {
+			return c + 'a' - 'A'
 		}
-	}
-	name = strings.ToLower(name)
+		return c
+	}, name)
 	for id := Other + 1; id < numIDs; id++ {
 		if idNames[id] == name {
 			return id

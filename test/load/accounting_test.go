@@ -64,7 +64,7 @@ type books struct {
 	servers  []*server
 	outcomes []outcome // by request
 	surplus  []error   // by client: what came at the end that nobody has asked for
-	kills    int
+	killed   []time.Time
 	next     atomic.Int64 // the next request
 }
 
@@ -103,11 +103,11 @@ func (b *books) killServers(t *testing.T, done <-chan struct{}) {
 			return
 		case <-tick.C:
 		}
-		says("%d of %d requests begun, %d kills", min(int(b.next.Load()), len(b.outcomes)), len(b.outcomes), b.kills)
-		s := b.servers[b.kills%len(b.servers)]
+		says("%d of %d requests begun, %d kills", min(int(b.next.Load()), len(b.outcomes)), len(b.outcomes), len(b.killed))
+		s := b.servers[len(b.killed)%len(b.servers)]
+		b.killed = append(b.killed, time.Now())
 		s.kill()
-		b.kills++
-		if b.kills%2 == 0 {
+		if len(b.killed)%2 == 0 {
 			awaitState(t, b.poise, s.addr, "down")
 		}
 		s.restart(t)
@@ -128,7 +128,10 @@ func (b *books) send() <-chan struct{} {
 				if id >= len(b.outcomes) {
 					break
 				}
-				if b.outcomes[id] = c.do(newRequest(id)); b.outcomes[id].fault != nil {
+				begun := time.Now()
+				b.outcomes[id] = c.do(newRequest(id))
+				b.outcomes[id].begun, b.outcomes[id].ended = begun, time.Now()
+				if b.outcomes[id].fault != nil {
 					faults.Add(1)
 				}
 			}
@@ -144,7 +147,7 @@ func (b *books) send() <-chan struct{} {
 }
 
 // checkOutcomes looks at what the clients got. A request of which Poise could not know whether it was executed, or which is not at hand any
-// more, may get 502, if its server died.
+// more, may get 502, if its server died; every other one, if two did.
 func (b *books) checkOutcomes(t *testing.T) {
 	if err := errors.Join(b.surplus...); err != nil {
 		t.Error(err)
@@ -159,7 +162,7 @@ func (b *books) checkOutcomes(t *testing.T) {
 		case o.cut:
 			broken++
 		case o.status == http.StatusOK:
-		case o.status == http.StatusBadGateway && !q.repeatable():
+		case o.status == http.StatusBadGateway && (!q.repeatable() || b.killsDuring(o) > 1):
 			broken++
 		default:
 			err = fmt.Errorf("status %d", o.status)
@@ -172,14 +175,25 @@ func (b *books) checkOutcomes(t *testing.T) {
 		}
 	}
 	if failed > 0 {
-		t.Errorf("%d of %d requests got what must not be; %d kills", failed, len(b.outcomes), b.kills)
+		t.Errorf("%d of %d requests got what must not be; %d kills", failed, len(b.outcomes), len(b.killed))
 	}
-	if broken == 0 && b.kills > 3 {
-		t.Errorf("%d kills and nothing broke off: the load is no test", b.kills)
+	if broken == 0 && len(b.killed) > 3 {
+		t.Errorf("%d kills and nothing broke off: the load is no test", len(b.killed))
 	}
-	if most := b.kills * clients; broken > most {
-		t.Errorf("%d requests broke off, want at most %d: what %d clients had under way at %d kills", broken, most, clients, b.kills)
+	if most := len(b.killed) * clients; broken > most {
+		t.Errorf("%d requests broke off, want at most %d: what %d clients had under way at %d kills", broken, most, clients, len(b.killed))
 	}
+}
+
+// killsDuring counts the kills that an exchange can have noticed: those within it, and those just before, of which its loop may not have heard yet. There is
+// more than one only where a busy machine makes an exchange last.
+func (b *books) killsDuring(o *outcome) (n int) {
+	for _, at := range b.killed {
+		if at.After(o.begun.Add(-killEvery/4)) && at.Before(o.ended) {
+			n++
+		}
+	}
+	return n
 }
 
 // checkServers compares what the clients got with what the servers did.
@@ -282,6 +296,9 @@ func (b *books) checkLog(t *testing.T) {
 		if cut := len(r.End) > 1 && r.End[1] == 'D'; r.Status != o.status || cut != o.cut {
 			t.Errorf("the client got %d, cut %v; log record %s", o.status, o.cut, lines.Bytes())
 		}
+		if q := newRequest(id); o.status == http.StatusBadGateway && q.repeatable() {
+			t.Logf("%v of %v, with %d kills: %s", o.begun.Format(time.TimeOnly), o.ended.Sub(o.begun), b.killsDuring(o), lines.Bytes())
+		}
 	}
 	if err := lines.Err(); err != nil {
 		t.Fatal(err)
@@ -295,5 +312,5 @@ func (b *books) checkLog(t *testing.T) {
 
 func (b *books) summary() string {
 	failed := b.count(func(o *outcome) bool { return o.status == http.StatusBadGateway })
-	return fmt.Sprintf("%d requests, %d kills: %d answers cut, %d times 502", len(b.outcomes), b.kills, b.cuts(), failed)
+	return fmt.Sprintf("%d requests, %d kills: %d answers cut, %d times 502", len(b.outcomes), len(b.killed), b.cuts(), failed)
 }

@@ -114,6 +114,8 @@ type outcome struct {
 	server int   // the number of the one that answered; below 0: Poise did
 	cut    bool  // the answer began, and broke off visibly
 	fault  error // what must not be
+
+	begun, ended time.Time
 }
 
 func (c *client) close() {

@@ -415,6 +415,8 @@ func (d *uring) armRecv(c *Conn) {
 	e.UserData = d.token(opRecv, c.h)
 }
 
+func (d *uring) pending(c *Conn) bool { return c.intake != Heads && sys.Pending(c.h.fd) }
+
 func (d *uring) direct() bool { return true }
 
 func (d *uring) setDirect(c *Conn) { sys.SetNonblock(c.h.fd, c.direct.on) }

@@ -147,8 +147,12 @@ func appendMillis(b []byte, d time.Duration) []byte {
 	if d < 0 {
 		return append(b, "-1"...)
 	}
-	us := int64(d / time.Microsecond)
-	b = strconv.AppendInt(b, us/1000, 10)
+	us := uint64(d) / uint64(time.Microsecond)
+	if us < 10_000 { // nearly all
+		ms := uint32(us)
+		return append(b, byte('0'+ms/1000), '.', byte('0'+ms/100%10), byte('0'+ms/10%10), byte('0'+ms%10))
+	}
+	b = strconv.AppendUint(b, us/1000, 10)
 	return appendThousandths(append(b, '.'), int(us%1000))
 }
 

@@ -141,6 +141,11 @@ func (c *Conn) Buffered() []byte { return c.first.b }
 // Unread is how many bytes have come and were not discarded; Buffered may hold only the first of them.
 func (c *Conn) Unread() int { return c.unread }
 
+// Clean tells that nothing has come beyond what was read, as far as can be known.
+func (c *Conn) Clean() bool {
+	return c.unread == 0 && c.recvErr == nil && c.state == open && !c.loop.driver.pending(c)
+}
+
 // Discard marks the first n bytes of Buffered as read.
 func (c *Conn) Discard(n int) {
 	c.first.b = c.first.b[n:]

@@ -39,6 +39,9 @@ type driver interface {
 	// receive's that brought nothing.
 	readable(c *Conn)
 	cancelRecv(c *Conn)
+	// pending tells whether bytes, or an end, wait in the socket. It asks the system where c.intake leaves bytes there: with Heads they are received as they
+	// come.
+	pending(c *Conn) bool
 	// direct tells whether system calls on its sockets can be made beside it; setDirect makes those on c not wait, as c.direct.on says.
 	direct() bool
 	setDirect(c *Conn)

@@ -300,6 +300,11 @@ func (d *epoll) cancelRecv(c *Conn) {
 	}
 }
 
+// pending: of Heads, too, more may be there than was received in a row.
+func (d *epoll) pending(c *Conn) bool {
+	return (c.intake != Heads || c.h.ready&readable != 0) && sys.Pending(c.h.fd)
+}
+
 func (d *epoll) direct() bool { return true }
 
 func (d *epoll) setDirect(*Conn) {} // its sockets never wait

@@ -148,6 +148,13 @@ func cancelled(err error) error {
 
 var past = time.Unix(1, 0)
 
+func (d *netDriver) pending(c *Conn) (yes bool) {
+	if sc, ok := c.h.net.conn.(sys.Controller); ok && c.intake != Heads {
+		_ = sys.Control(sc, func(fd int) { yes = sys.Pending(fd) })
+	}
+	return yes
+}
+
 // Package net keeps its sockets to itself.
 func (d *netDriver) direct() bool    { return false }
 func (d *netDriver) setDirect(*Conn) {}

@@ -21,6 +21,7 @@ type uring struct {
 	starved []*Conn // their receive found no buffer
 	ended   []*Conn // starved ones that were cancelled; to be told
 	bytes   int     // queued for sending since the last enter
+	quiet   bool    // the last turn had little to do
 
 	eventFD int
 	events  *uint64 // what the armed read of the eventfd writes to
@@ -61,6 +62,9 @@ const (
 
 // turnCompletions bounds the completions of one turn: at 50 µs each, as bulk transfers have, about 13 ms.
 const turnCompletions = 256
+
+// quietTurn is fewer completions than a loop has that is busy.
+const quietTurn = 8
 
 // group is a buffer group: a slab, and the ring through which the kernel gets its buffers.
 type group struct {
@@ -198,12 +202,20 @@ func (d *uring) enter() {
 
 func (d *uring) wait(patience time.Duration) {
 	d.refill()
-	d.enter()
+	// With little to do, a raw enter would bring nothing: submitting and waiting are one call then.
+	submitted := !d.quiet
+	if submitted {
+		d.enter()
+	}
 	if len(d.ring.Ready()) == 0 && patience != 0 && len(d.ended) == 0 && !d.hungry() && d.loop.sleep() {
 		if err := d.ring.Wait(patience); err != nil {
 			panic("io_uring_enter: " + err.Error())
 		}
+		d.bytes = 0
+	} else if !submitted {
+		d.enter()
 	}
+	d.quiet = len(d.ring.Ready()) < quietTurn
 	d.loop.awake()
 }
 
@@ -402,6 +414,8 @@ func (d *uring) armRecv(c *Conn) {
 	e.PrepRecv(c.h.fd, d.groupOf(c).id, c.armed == Heads && !c.direct.on, most)
 	e.UserData = d.token(opRecv, c.h)
 }
+
+func (d *uring) pending(c *Conn) bool { return c.intake != Heads && sys.Pending(c.h.fd) }
 
 func (d *uring) direct() bool { return true }
 

@@ -21,21 +21,22 @@ type conn struct {
 	client exchange.Client
 	since  clock.Instant // accepted, or the last exchange ended
 	first  bool          // no request has come yet
+	text   [40]byte      // of client.AddrText, so that an idle connection is two objects to the garbage collector
 }
 
 func newConn(p *Loop, l *Listener, fc *fiber.Conn) {
 	c := &conn{Conn: fc, p: p, l: l, since: p.loop.Now(), first: true}
 	peer := fc.Peer().IP
-	c.client = exchange.Client{Addr: peer, AddrText: addrText(peer), Trust: l.Trust, Listener: l.Index, Loop: p.loop.Index}
+	c.client = exchange.Client{Addr: peer, AddrText: addrText(c.text[:0], peer), Trust: l.Trust, Listener: l.Index, Loop: p.loop.Index}
 	c.client.Trusted = peer.IsValid() && l.Trust.Has(peer.Addr())
 	c.wait()
 }
 
-func addrText(a netip.AddrPort) []byte {
+func addrText(b []byte, a netip.AddrPort) []byte {
 	if !a.IsValid() {
-		return []byte("unknown") // RFC 7239 section 6.2 has this word for it
+		return append(b, "unknown"...) // RFC 7239 section 6.2 has this word for it
 	}
-	return a.Addr().Unmap().AppendTo(make([]byte, 0, 40))
+	return a.Addr().Unmap().AppendTo(b)
 }
 
 // wait gives the connection back until its next request. The first one has as long as a head may take.

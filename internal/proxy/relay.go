@@ -47,7 +47,7 @@ func (e *serving) relay() bool {
 	if e.uploading() {
 		keep = false
 	}
-	if f == nil && !e.early && s.resp.KeepAlive && s.resp.Length != msg.UntilClose && !e.uploading() && e.u.Unread() == 0 {
+	if f == nil && !e.early && s.resp.KeepAlive && s.resp.Length != msg.UntilClose && !e.uploading() && e.u.Clean() {
 		e.keepServer = true
 	}
 	e.stopUpload()

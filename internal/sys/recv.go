@@ -48,6 +48,13 @@ func RecvReady(c net.Conn, take func() []byte, put func([]byte)) (b []byte, err 
 	return b, got
 }
 
+// Pending tells whether a receive on fd would find something: bytes, the peer's FIN or an error. It takes nothing and does not wait.
+func Pending(fd int) bool {
+	var b [1]byte
+	_, _, err := unix.Recvfrom(fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return err != unix.EAGAIN && err != unix.EINTR
+}
+
 // Controller is a socket of package net that gives its descriptor.
 type Controller = syscall.Conn
 

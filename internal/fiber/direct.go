@@ -69,11 +69,11 @@ func (c *Conn) Direct(on bool) {
 	}
 }
 
-// TryFetch moves bytes that have come, at most n, into p, and never waits. Those that are unread go first: inHand of them the caller is about to
-// send; it moves none while there are others.
+// TryFetch moves bytes that have come into p, until it holds n at most, and never waits. Those that are unread go first: inHand of them the caller is
+// about to send; it moves none while there are others.
 func (c *Conn) TryFetch(p *Pipe, n int64, inHand int) {
-	n = min(n, int64(p.pipe.Size()-p.held))
-	if n == 0 || c.unread > inHand || c.recv != recvNone || c.recvErr != nil || c.intr != nil || c.state != open {
+	n = min(n, int64(p.pipe.Size())) - int64(p.held)
+	if n <= 0 || c.unread > inHand || c.recv != recvNone || c.recvErr != nil || c.intr != nil || c.state != open {
 		return
 	}
 	got, err := p.pipe.In(c.h.fd, int(n))

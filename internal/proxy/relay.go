@@ -40,6 +40,7 @@ func (e *serving) relay() bool {
 	} else {
 		f = e.relayBody()
 	}
+	over := f != nil || e.down.over() // else what follows would pass for the next request's answer
 	e.down.close()
 	if f == nil {
 		e.settleUpload()
@@ -47,7 +48,7 @@ func (e *serving) relay() bool {
 	if e.uploading() {
 		keep = false
 	}
-	if f == nil && !e.early && s.resp.KeepAlive && s.resp.Length != msg.UntilClose && !e.uploading() && e.u.Unread() == 0 {
+	if f == nil && !e.early && s.resp.KeepAlive && s.resp.Length != msg.UntilClose && !e.uploading() && over && e.u.Unread() == 0 {
 		e.keepServer = true
 	}
 	e.stopUpload()

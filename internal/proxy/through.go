@@ -73,6 +73,15 @@ func (t *through) send(c *fiber.Conn, moved int, bufs [][]byte) error {
 	return err
 }
 
+// over tells whether nothing has come behind a body that has gone this way. What has is taken: the connection is to be closed.
+func (t *through) over() bool {
+	if t.pipe == nil {
+		return true
+	}
+	t.from.TryFetch(t.pipe, 1, 0)
+	return t.pipe.Held() == 0
+}
+
 func (t *through) close() {
 	if t.pipe != nil {
 		t.from.Direct(false)

@@ -127,6 +127,24 @@ func TestRequestsRightBehindUploads(t *testing.T) {
 	})
 }
 
+// What a server sends behind its answer is nobody's answer.
+func TestBytesBehindALargeAnswerAreDropped(t *testing.T) {
+	t.Parallel()
+	body := string(testkit.Pattern(3, throughSize))
+	const poison = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		p, _ := before(t, s, scripts{"/big": testkit.Reply(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(body)) + body + poison)})
+		for range 20 {
+			c := testkit.Dial(t, p.Addr)
+			c.Send(getOf("/big") + getOf("/next"))
+			if r := c.Read("GET"); r.Body != body || r.Err != nil {
+				t.Errorf("%d bytes, %v; want the %d of the body", len(r.Body), r.Err, len(body))
+			}
+			wantResponse(t, "the request behind it", c.Read("GET"), 200, "ok")
+		}
+	})
+}
+
 func TestServerCutWithinALargeBody(t *testing.T) {
 	t.Parallel()
 	body := string(testkit.Pattern(5, throughSize))

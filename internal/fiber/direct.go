@@ -90,7 +90,7 @@ func (c *Conn) TryFetch(p *Pipe, n int64, inHand int) {
 // Fetch is TryFetch with nothing in hand, and waits when there is nothing: as Next does, and with its errors. Afterwards p holds bytes, or some are
 // unread.
 func (c *Conn) Fetch(p *Pipe, n int64) error {
-	for {
+	for looked := false; ; {
 		c.TryFetch(p, n, 0)
 		switch {
 		case p.held > 0 || c.unread > 0:
@@ -104,7 +104,12 @@ func (c *Conn) Fetch(p *Pipe, n int64) error {
 		case c.readBy != 0 && c.loop.now >= c.readBy:
 			return os.ErrDeadlineExceeded
 		}
-		if c.recv == recvNone {
+		switch {
+		case c.recv != recvNone:
+		case looked: // bytes are there, and the pipe takes none: an urgent one is before them, which a receive goes past
+			c.startRecv(true)
+		default:
+			looked = true
 			c.recv = recvOne
 			c.ops++
 			c.loop.driver.readable(c)

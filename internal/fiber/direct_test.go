@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -229,6 +230,40 @@ func TestOrdinaryCallsOnADirectConnection(t *testing.T) {
 		got := make([]byte, size)
 		if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%v, or other bytes came back", err)
+		}
+	})
+}
+
+// A pipe takes nothing past an urgent byte: what follows is received, without a turn of the loop for each look.
+func TestFetchGoesPastAnUrgentByte(t *testing.T) {
+	const text = "bytes before the urgent one and behind it"
+	begin := make(chan uint64, 1)
+	eachDirect(t, func(c *fiber.Conn, p *fiber.Pipe) error {
+		begin <- c.Loop().Counters().Turns
+		return pass(c, p, int64(len(text)))
+	}, func(t *testing.T, l *fiber.Loop, c *net.TCPConn) {
+		from := <-begin
+		_, _ = io.WriteString(c, text[:13])
+		raw, err := c.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = raw.Control(func(fd uintptr) {
+			if _, e := syscall.SendmsgN(int(fd), []byte("!"), nil, nil, syscall.MSG_OOB); e != nil {
+				t.Errorf("send an urgent byte: %v", e)
+			}
+		})
+		_, _ = io.WriteString(c, text[13:])
+		_ = c.SetReadDeadline(time.Now().Add(2 * time.Second))
+		got := make([]byte, len(text))
+		if n, err := io.ReadFull(c, got); err != nil || string(got) != text {
+			t.Errorf("%q came back, %v; want %q", got[:n], err, text)
+			_ = c.Close()
+		}
+		var turns uint64
+		l.Call(func() { turns = l.Counters().Turns - from })
+		if turns > 200 {
+			t.Errorf("it took %d turns", turns)
 		}
 	})
 }

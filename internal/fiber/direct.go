@@ -22,6 +22,9 @@ type direct struct {
 // pipeSize is as much as one piece may be: the kernel copies a large part of it at most, however fast the peers are.
 const pipeSize = 256 << 10
 
+// leastPipe is what makes a pipe better than buffers.
+const leastPipe = 64 << 10
+
 // keepPipes bounds the pipes that a loop keeps: each costs two descriptors.
 const keepPipes = 64
 
@@ -44,6 +47,10 @@ func (l *Loop) Pipe() *Pipe {
 	}
 	kernel, err := sys.NewPipe(pipeSize)
 	if err != nil {
+		return nil
+	}
+	if kernel.Size() < leastPipe { // the user has too many: pipe-user-pages-soft in pipe(7)
+		kernel.Close()
 		return nil
 	}
 	return &Pipe{loop: l, pipe: kernel}
@@ -69,11 +76,11 @@ func (c *Conn) Direct(on bool) {
 	}
 }
 
-// TryFetch moves bytes that have come, at most n, into p, and never waits. Those that are unread go first: inHand of them the caller is about to
-// send; it moves none while there are others.
+// TryFetch moves bytes that have come into p, until it holds n at most, and never waits. Those that are unread go first: inHand of them the caller is
+// about to send; it moves none while there are others.
 func (c *Conn) TryFetch(p *Pipe, n int64, inHand int) {
-	n = min(n, int64(p.pipe.Size()-p.held))
-	if n == 0 || c.unread > inHand || c.recv != recvNone || c.recvErr != nil || c.intr != nil || c.state != open {
+	n = min(n, int64(p.pipe.Size())) - int64(p.held)
+	if n <= 0 || c.unread > inHand || c.recv != recvNone || c.recvErr != nil || c.intr != nil || c.state != open {
 		return
 	}
 	got, err := p.pipe.In(c.h.fd, int(n))
@@ -90,7 +97,7 @@ func (c *Conn) TryFetch(p *Pipe, n int64, inHand int) {
 // Fetch is TryFetch with nothing in hand, and waits when there is nothing: as Next does, and with its errors. Afterwards p holds bytes, or some are
 // unread.
 func (c *Conn) Fetch(p *Pipe, n int64) error {
-	for {
+	for looked := false; ; {
 		c.TryFetch(p, n, 0)
 		switch {
 		case p.held > 0 || c.unread > 0:
@@ -104,7 +111,12 @@ func (c *Conn) Fetch(p *Pipe, n int64) error {
 		case c.readBy != 0 && c.loop.now >= c.readBy:
 			return os.ErrDeadlineExceeded
 		}
-		if c.recv == recvNone {
+		switch {
+		case c.recv != recvNone:
+		case looked: // bytes are there, and the pipe takes none: an urgent one is before them, which a receive goes past
+			c.startRecv(true)
+		default:
+			looked = true
 			c.recv = recvOne
 			c.ops++
 			c.loop.driver.readable(c)
@@ -124,6 +136,9 @@ func (c *Conn) SendThrough(p *Pipe, bufs ...[]byte) error {
 		}
 	}
 	c.stall.begin(c.loop.now)
+	for len(bufs) > 0 && len(bufs[0]) == 0 {
+		bufs = bufs[1:]
+	}
 	for {
 		if err := c.sendable(); err != nil {
 			return err

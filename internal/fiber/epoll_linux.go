@@ -309,10 +309,14 @@ func (d *epoll) direct() bool { return true }
 
 func (d *epoll) setDirect(*Conn) {} // its sockets never wait
 
-// readable and writable are called when a call has just found nothing there, or no room.
+// readable and writable are called when a call has just found nothing there, or no room. An urgent byte hides what is behind it from a pipe: it is
+// looked at again then, without an event.
 func (d *epoll) readable(c *Conn) {
 	c.direct.looking = true
-	c.h.ready = c.h.ready&^(readable|drain) | armed
+	if c.h.ready&drain == 0 {
+		c.h.ready &^= readable
+	}
+	d.recv(c)
 }
 
 func (d *epoll) writable(c *Conn) { c.h.ready |= full | waiting }

@@ -476,7 +476,7 @@ func (d *uring) acked(c *Conn) uint64 { return sys.Acked(c.h.fd) }
 
 func (d *uring) cancelSend(c *Conn) {
 	o := opSend
-	if c.state == connecting || c.direct.writing {
+	if len(c.out) == 0 { // a connect, or a wait for room; the state may be closing already
 		o = opReady
 	}
 	t := d.token(o, c.h)

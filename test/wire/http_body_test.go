@@ -133,7 +133,7 @@ func sendBody(c *testkit.Client, body []byte, chunked bool) {
 }
 
 // stallBound is far above what socket buffers of the system and those of Poise hold for one connection, and far below what is offered.
-const stallBound = 24 << 20
+const stallBound = 40 << 20
 
 // writeUntilStalled writes until nothing has gone for a while, and tells how much went.
 func writeUntilStalled(c net.Conn, most int) (n int) {
@@ -167,7 +167,7 @@ func TestStalledServerStopsTheClient(t *testing.T) {
 			return err == nil && p.Send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n%08d", len(r.Body))) == nil
 		}})
 		c := testkit.Dial(t, p.Addr)
-		const offered = 32 << 20
+		const offered = 48 << 20
 		c.Send(fmt.Sprintf("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", offered))
 		n := writeUntilStalled(c.TCPConn, offered)
 		if n > stallBound {

@@ -14,7 +14,7 @@ import (
 // A response that the client does not take is not taken from the server either.
 func TestRS14StalledClientStopsTheServer(t *testing.T) {
 	t.Parallel()
-	const size = 32 << 20
+	const size = 48 << 20
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
 		written := make(chan int, 1)
 		body := testkit.Pattern(14, 1<<20)

@@ -8,8 +8,8 @@ import (
 	"poise/internal/testkit"
 )
 
-// A second answer that comes with the first one, in one piece, on a connection that has brought a large body before: it may still be in the socket when the next
-// request looks for a connection. (What the server sends later, nobody can tell from an answer.)
+// A second answer that comes with the first one, in one piece, on a connection that has brought a large body before: it may still be in the socket when the
+// next request looks for a connection. (What the server sends later, nobody can tell from an answer.)
 func TestRS1AnswersBehindALargeBody(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{100, 3900, 20_000, 64 << 10} {

@@ -174,8 +174,19 @@ const (
 	Bodies
 )
 
-// sip is enough for most heads, and little of the body behind one.
+// sip is enough for most heads of answers, and little of the body behind one.
 const sip = 4 << 10
+
+// most is how much the armed receive may bring. A request comes by whole buffers, since one that is at hand with its body can be repeated.
+func (c *Conn) most() int {
+	switch {
+	case c.armed == Bodies:
+		return bodySize
+	case c.armed == Sips && c.ln == nil:
+		return sip
+	}
+	return headSize
+}
 
 // Receive says what is expected from now on. A new connection expects Heads.
 func (c *Conn) Receive(in Intake) {

@@ -263,9 +263,7 @@ func (d *epoll) receive(c *Conn) {
 		c.h.ready |= starved
 		return
 	}
-	if c.armed == Sips {
-		mem = mem[:sip]
-	}
+	mem = mem[:c.most()]
 	n, err := sys.Recv(c.h.fd, mem)
 	b := buffer{b: mem[:n], slab: s.slab, id: id}
 	switch {

@@ -36,9 +36,9 @@ type netHandle struct {
 func newNetDriver(l *Loop, cfg Config) *netDriver {
 	return &netDriver{
 		loop: l, notify: make(chan struct{}, 1), closed: make(chan struct{}),
-		head:    sys.NewHeapSlab(16<<10, 16384, cfg.Poison),
-		body:    sys.NewHeapSlab(64<<10, 4096, cfg.Poison),
-		scratch: sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }},
+		head:    sys.NewHeapSlab(headSize, headLimit, cfg.Poison),
+		body:    sys.NewHeapSlab(bodySize, bodyLimit, cfg.Poison),
+		scratch: sync.Pool{New: func() any { b := make([]byte, bodySize); return &b }},
 	}
 }
 
@@ -97,24 +97,18 @@ func (d *netDriver) adopt(*Conn) error { return nil }
 
 // recv starts one receive, also for Heads: the Conn asks again.
 func (d *netDriver) recv(c *Conn) {
-	nc, in := c.h.net.conn, c.armed // the goroutine sees none of the Conn
+	nc, most, big := c.h.net.conn, c.most(), c.armed == Bodies // the goroutine sees none of the Conn
 	_ = nc.SetReadDeadline(time.Time{})
 	go func() {
 		var from *[]byte
 		take := func() []byte {
 			from = d.scratch.Get().(*[]byte)
-			switch in {
-			case Heads:
-				return (*from)[:d.head.Size()]
-			case Sips:
-				return (*from)[:sip]
-			}
-			return *from
+			return (*from)[:most]
 		}
 		put := func([]byte) { d.scratch.Put(from) }
 		b, err := sys.RecvReady(nc, take, put)
 		d.end(func() {
-			c.received(d.hold(b, in == Bodies), false, cancelled(err))
+			c.received(d.hold(b, big), false, cancelled(err))
 			if b != nil {
 				d.scratch.Put(from)
 			}

@@ -406,12 +406,12 @@ func (d *uring) armRecv(c *Conn) {
 		return
 	}
 	c.direct.polled = false
-	most := 0
-	if c.armed == Sips {
-		most = sip
+	many, most := c.armed == Heads && !c.direct.on, c.most()
+	if many {
+		most = 0 // a multishot receive takes no bound
 	}
 	e := d.sqe()
-	e.PrepRecv(c.h.fd, d.groupOf(c).id, c.armed == Heads && !c.direct.on, most)
+	e.PrepRecv(c.h.fd, d.groupOf(c).id, many, most)
 	e.UserData = d.token(opRecv, c.h)
 }
 

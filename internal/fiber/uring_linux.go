@@ -318,7 +318,7 @@ func (d *uring) lost(e *sys.CQE) {
 
 func (d *uring) endRecv(c *Conn, e *sys.CQE) {
 	more := e.Flags&sys.CQEMore != 0
-	if (c.direct.on || c.direct.polled) && d.endPoll(c, e) {
+	if (c.direct.polled || e.Err() == sys.ErrAgain) && d.endPoll(c, e) {
 		return
 	}
 	if sys.IsNoBuffers(e.Err()) {
@@ -347,11 +347,15 @@ func (d *uring) endRecv(c *Conn, e *sys.CQE) {
 func (d *uring) endPoll(c *Conn, e *sys.CQE) bool {
 	err := e.Err()
 	switch {
-	case c.state >= closing:
-		return false
+	case c.state >= closing || c.recv == recvEnding: // it was to end anyway
+		c.direct.polled = false
+		if err == nil {
+			return false
+		}
+		c.received(buffer{}, false, sys.ErrCancelled)
 	case c.direct.polled && err == nil:
 		d.armRecv(c)
-	case c.direct.on && err == sys.ErrAgain:
+	case err == sys.ErrAgain:
 		c.direct.polled = false
 		d.armRecv(c)
 	default:
@@ -364,10 +368,10 @@ func (d *uring) endPoll(c *Conn, e *sys.CQE) bool {
 // endSend: on a socket that does not wait, a send that finds no room fails, instead of waiting. A wait for room follows, and then the send.
 func (d *uring) endSend(c *Conn, e *sys.CQE) {
 	err := e.Err()
-	blocked := c.direct.blocked
-	c.direct.blocked = c.direct.on && err == sys.ErrAgain && c.state < closing
+	blocked, over := c.direct.blocked, c.state >= closing || c.timedOut || c.intr != nil
+	c.direct.blocked = err == sys.ErrAgain && !over
 	switch {
-	case blocked && c.state >= closing:
+	case over && (blocked || err == sys.ErrAgain):
 		c.sentSome(0, sys.ErrCancelled)
 	case c.direct.blocked:
 		d.pollOut(c, opSend)

@@ -240,3 +240,26 @@ func TestRS10KeepAliveTimeoutOfTheServer(t *testing.T) {
 		}
 	})
 }
+
+// A small body is at hand with its head, and can be sent again, whatever the connection has brought before.
+func TestRS9RepeatAfterALargeUpload(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		servers := newPair(t, func(p *testkit.Peer, head string) bool {
+			if testkit.PathOf(head) == "/large" {
+				return echoBody(p, head)
+			}
+			return testkit.ReplyAndClose("")(p, head)
+		})
+		p := beforeServers(t, s, servers.all)
+		c := testkit.Dial(t, p.Addr)
+		for _, tt := range []struct {
+			path string
+			size int
+		}{{"/large", 1 << 20}, {"/small", 6000}, {"/less", 10_000}} {
+			body := strings.Repeat("a", tt.size)
+			c.Send(fmt.Sprintf("PUT %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", tt.path, tt.size, body))
+			wantResponse(t, "PUT "+tt.path, c.Read("PUT"), 200, body)
+		}
+	})
+}

@@ -101,6 +101,7 @@ func (a *App) start() error {
 	if err := a.bind(n); err != nil {
 		return err
 	}
+	a.limits.Spare = sys.Backlog() * n * len(a.sockets)
 	if err := a.openLog(n); err != nil {
 		return err
 	}

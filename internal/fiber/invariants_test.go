@@ -166,41 +166,49 @@ func TestListenerDrain(t *testing.T) {
 
 // While a loop is busy its listener takes only a few connections: who counts them, and pauses it at a limit, is not run over by those taken before.
 func TestAcceptDoesNotRunAhead(t *testing.T) {
-	l, _, err := fiber.Start(0, fiber.Config{Driver: "net"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Stop()
-	a, _ := sys.ParseAddr("127.0.0.1:0")
-	fd, err := sys.Listen(a, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := sys.LocalAddr(fd).String()
-	var ln *fiber.Listener
-	accepted := 0
-	l.Call(func() {
-		ln, err = l.Listen(fd, fiber.Accepting{Accept: func(c *fiber.Conn) {
-			accepted++
-			ln.Pause()
-			c.Idle(echo(), 0)
-		}})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	held, release := make(chan struct{}), make(chan struct{})
-	l.Post(func() { close(held); <-release })
-	<-held
-	var clients []net.Conn
-	for range 100 {
-		clients = append(clients, dial(t, addr))
-	}
-	close(release)
-	roundTrip(t, clients[0], "accepted before the pause")
-	l.Call(func() {
-		if accepted > 40 {
-			t.Errorf("%d connections were accepted before the listener could be paused at the first, want 40 at most", accepted)
+	each(t, func(t *testing.T, l *fiber.Loop) {
+		a, _ := sys.ParseAddr("127.0.0.1:0")
+		fd, err := sys.Listen(a, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := sys.LocalAddr(fd).String()
+		var ln *fiber.Listener
+		accepted := 0
+		l.Call(func() {
+			ln, err = l.Listen(fd, fiber.Accepting{Sparing: func() bool { return true }, Accept: func(c *fiber.Conn) {
+				accepted++
+				ln.Pause()
+				c.Idle(echo(), 0)
+			}})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		held, release := make(chan struct{}), make(chan struct{})
+		l.Post(func() { close(held); <-release })
+		<-held
+		var clients []net.Conn
+		for range 100 {
+			clients = append(clients, dial(t, addr))
+		}
+		close(release)
+		roundTrip(t, clients[0], "accepted before the pause")
+		before := 0
+		l.Call(func() { before = accepted })
+		if before > 40 {
+			t.Errorf("%d connections were accepted before the listener could be paused at the first, want 40 at most", before)
+		}
+		// Who waits is served as the pause ends, again and again.
+		for i, c := range clients {
+			for l.Call(ln.Resume); ; l.Call(ln.Resume) {
+				var n int
+				l.Call(func() { n = accepted })
+				if n > i {
+					break
+				}
+			}
+			roundTrip(t, c, "accepted after a pause")
 		}
 	})
 }

@@ -21,6 +21,7 @@ type Listener struct {
 	on       Accepting
 	timer    timer
 	armed    bool // an accept is in flight
+	many     bool // io_uring's: it takes all that is queued
 	paused   bool // by Pause
 	draining bool
 	shut     bool // the driver was told to close the socket
@@ -32,6 +33,8 @@ type Listener struct {
 type Accepting struct {
 	// Place, if not nil, says for each connection whose it shall be: this listener's, or that of another loop with the same driver. Nothing was received yet.
 	Place func() *Listener
+	// Sparing, if not nil, tells that few connections more can be served: those that cannot are better left in the queue than accepted.
+	Sparing func() bool
 	// Accept gets a connection, and calls Idle or Close on it.
 	Accept func(*Conn)
 	// Closed, if not nil, is called when a connection's socket is given back.
@@ -67,6 +70,8 @@ func (ln *Listener) arm() {
 		ln.loop.driver.accept(ln)
 	}
 }
+
+func (ln *Listener) sparing() bool { return ln.on.Sparing != nil && ln.on.Sparing() }
 
 // Pause stops accepting: what comes waits in the kernel's queue. Resume goes on.
 func (ln *Listener) Pause() {

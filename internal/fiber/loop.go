@@ -150,8 +150,9 @@ func (l *Loop) step(patience time.Duration) {
 	l.runReady()
 }
 
-// restEvery is half of what Go's monitor thread (runtime.sysmon) takes for a goroutine that holds on to its processor: 10 ms.
-const restEvery = 5 * time.Millisecond
+// restEvery is less, by more than a usual turn, than what Go's monitor thread (runtime.sysmon) takes for a goroutine that holds on to its
+// processor: 10 ms.
+const restEvery = 8 * time.Millisecond
 
 // rest goes through Go's scheduler now and then, between two turns. Neither a resumed coroutine nor a system call counts as that: without it the
 // monitor takes the loop for stuck, wakes up every 20 µs, takes the processor away in each wait, and interrupts fibers by signals, at a tenth of the

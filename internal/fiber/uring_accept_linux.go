@@ -8,15 +8,21 @@ func (d *uring) listen(ln *Listener, fd int) error {
 	return nil
 }
 
+// accept takes all that is queued, as it comes; one connection at a time, which costs more, where one too many matters.
 func (d *uring) accept(ln *Listener) {
+	ln.many = !ln.sparing()
 	e := d.sqe()
-	e.PrepAccept(ln.h.fd)
+	e.PrepAccept(ln.h.fd, ln.many)
 	e.UserData = d.token(opAccept, ln.h)
 }
 
 func (d *uring) endAccept(ln *Listener, e *sys.CQE) {
 	if e.Res >= 0 {
 		d.accepted(ln, int(e.Res))
+	}
+	if ln.many && !ln.paused && !ln.draining && ln.sparing() {
+		ln.many = false
+		d.stopAccept(ln)
 	}
 	if e.Flags&sys.CQEMore == 0 {
 		err := e.Err()

@@ -11,6 +11,9 @@ import (
 type Limits struct {
 	// Connections is the most client connections at a time; PerClient those of one address. 0: no bound.
 	Connections, PerClient int
+	// Spare is how many connections the listeners' queues can hold, which may all be accepted at once. With fewer places left than that, accepting goes one by
+	// one, so that those for whom there is none stay in the queues and take no descriptors.
+	Spare int
 
 	total  atomic.Int64
 	shards [64]limitShard
@@ -43,6 +46,11 @@ func (l *Limits) admit() bool {
 	}
 	l.total.Add(-1)
 	return false
+}
+
+// sparing tells that there may be fewer places than connections in the queues.
+func (l *Limits) sparing() bool {
+	return l.Connections != 0 && l.total.Load()+int64(l.Spare) > int64(l.Connections)
 }
 
 // enter counts a connection of a client, and tells whether it may stay. leave follows in either case.

@@ -120,7 +120,7 @@ type accepter struct {
 // Listen serves the connections of a listening descriptor, which it takes over.
 func (p *Loop) Listen(l *Listener, fd int) error {
 	a := &accepter{loop: p, l: l, number: len(p.accepts)}
-	ln, err := p.loop.Listen(fd, fiber.Accepting{Place: a.place, Accept: a.accept, Closed: a.closed})
+	ln, err := p.loop.Listen(fd, fiber.Accepting{Place: a.place, Sparing: p.cfg.Limits.sparing, Accept: a.accept, Closed: a.closed})
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,7 @@ const (
 
 	enterGetEvents = 1 << 0
 	enterExtArg    = 1 << 3
+	enterByIndex   = 1 << 4 // the descriptor is an index of what the thread has registered
 
 	offSQRing = 0
 	offCQRing = 0x8000000
@@ -56,7 +57,9 @@ const (
 	featNoDrop     = 1 << 1
 	featExtArg     = 1 << 8
 
-	registerPbufRing = 22
+	registerRingFDs   = 20
+	unregisterRingFDs = 21
+	registerPbufRing  = 22
 )
 
 // SQE is one submission: struct io_uring_sqe.
@@ -108,6 +111,8 @@ type ringParams struct {
 type Ring struct {
 	fd    int
 	flags uint32
+	enter uintptr // what io_uring_enter is given for fd, and
+	by    uintptr // the flag that says how to read it
 
 	sqHead, sqTail *uint32 // shared with the kernel
 	cqHead, cqTail *uint32
@@ -183,7 +188,34 @@ func setupRing(entries, cq, flags uint32) (*Ring, error) {
 		}
 	}
 	r.tail = *r.sqTail
+	r.register()
 	return r, nil
+}
+
+// register lets the thread name the ring by an index, so that the kernel need not look its descriptor up at each enter. Where that fails, the
+// descriptor serves.
+func (r *Ring) register() {
+	r.enter = uintptr(r.fd)
+	place := &ringPlace{index: ^uint32(0), data: uint64(r.fd)} // any free one; the kernel writes which
+	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), registerRingFDs, uintptr(unsafe.Pointer(place)), 1, 0, 0)
+	if errno == 0 && n == 1 {
+		r.enter, r.by = uintptr(place.index), enterByIndex
+	}
+}
+
+// unregister gives the index back, which holds on to the ring.
+func (r *Ring) unregister() {
+	if r.by != 0 {
+		place := &ringPlace{index: uint32(r.enter)}
+		_, _, _ = unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), unregisterRingFDs, uintptr(unsafe.Pointer(place)), 1, 0, 0)
+		r.enter, r.by = uintptr(r.fd), 0
+	}
+}
+
+// ringPlace is struct io_uring_rsrc_update, as the two calls use it.
+type ringPlace struct {
+	index, _ uint32
+	data     uint64
 }
 
 // Next returns a zeroed submission to fill in, or nil when the queue is full: then Enter makes room.
@@ -204,7 +236,7 @@ func (r *Ring) Pending() uint32 { return r.tail - atomic.LoadUint32(r.sqHead) }
 // does not learn of it, and a stop of the world waits for it.
 func (r *Ring) Enter() error {
 	atomic.StoreUint32(r.sqTail, r.tail)
-	_, _, errno := unix.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(r.Pending()), 0, enterGetEvents, 0, 0)
+	_, _, errno := unix.RawSyscall6(unix.SYS_IO_URING_ENTER, r.enter, uintptr(r.Pending()), 0, enterGetEvents|r.by, 0, 0)
 	return enterErr(errno)
 }
 
@@ -217,7 +249,7 @@ func (r *Ring) Wait(d time.Duration) error {
 		r.ts = unix.NsecToTimespec(int64(d))
 		r.arg.ts = uint64(uintptr(unsafe.Pointer(&r.ts)))
 	}
-	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(r.Pending()), 1, enterGetEvents|enterExtArg,
+	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, r.enter, uintptr(r.Pending()), 1, enterGetEvents|enterExtArg|r.by,
 		uintptr(unsafe.Pointer(&r.arg)), unsafe.Sizeof(r.arg))
 	return enterErr(errno)
 }
@@ -248,6 +280,7 @@ func (r *Ring) Seen(n int) { atomic.StoreUint32(r.cqHead, *r.cqHead+uint32(n)) }
 
 // Close ends the ring and everything armed on it.
 func (r *Ring) Close() error {
+	r.unregister()
 	_ = unix.Munmap(r.sqeMem)
 	_ = unix.Munmap(r.ringMem)
 	return unix.Close(r.fd)
@@ -312,9 +345,12 @@ func (e *SQE) PrepPoll(fd int, write bool) {
 	}
 }
 
-// PrepAccept arms a multishot accept; the sockets it makes are close-on-exec.
-func (e *SQE) PrepAccept(fd int) {
-	e.Opcode, e.FD, e.Ioprio, e.OpFlags = OpAccept, int32(fd), AcceptMultishot, unix.SOCK_CLOEXEC
+// PrepAccept arms an accept, whose sockets are close-on-exec; multishot goes on, through all that is queued, until it is cancelled or fails.
+func (e *SQE) PrepAccept(fd int, multishot bool) {
+	e.Opcode, e.FD, e.OpFlags = OpAccept, int32(fd), unix.SOCK_CLOEXEC
+	if multishot {
+		e.Ioprio = AcceptMultishot
+	}
 }
 
 // PrepConnect connects fd to a. a stays untouched and reachable until the completion.

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -94,8 +96,7 @@ func Listen(a Addr, shared bool) (int, error) {
 		_ = unix.Close(fd)
 		return -1, os.NewSyscallError("bind", errno)
 	}
-	const backlog = 65535 // the kernel cuts it to net.core.somaxconn
-	if err := unix.Listen(fd, backlog); err != nil {
+	if err := unix.Listen(fd, maxBacklog); err != nil {
 		_ = unix.Close(fd)
 		return -1, os.NewSyscallError("listen", err)
 	}
@@ -124,6 +125,22 @@ func setTCP(fd, family int, a Addr, shared bool) error {
 		}
 	}
 	return nil
+}
+
+// maxBacklog is what listen asks for; the kernel cuts it to net.core.somaxconn.
+const maxBacklog = 65535
+
+// Backlog is how many connections may wait in the queue of a listening socket.
+func Backlog() int {
+	b, err := os.ReadFile("/proc/sys/net/core/somaxconn")
+	if err != nil {
+		return maxBacklog
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return maxBacklog
+	}
+	return min(n, maxBacklog)
 }
 
 // RefuseNew makes a listening TCP socket drop connection attempts that come from now on, so that its queue can be emptied

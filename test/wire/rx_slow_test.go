@@ -162,6 +162,10 @@ func TestRX1ConnectionsInAll(t *testing.T) {
 				t.Error("a connection beyond the limit of 4 was served")
 			}
 		}
+		// They take no descriptors meanwhile; a loop learns of the limit by one that it accepts beyond it, and others are on their way then.
+		if n := p.App.Status().Listeners[0].Connections; n > int64(4+3*s.Loops) {
+			t.Errorf("%d connections are accepted, want %d at most", n, 4+3*s.Loops)
+		}
 		for _, c := range clients {
 			wantOpen(t, c)
 			_ = c.Close()

@@ -19,6 +19,7 @@ type service struct {
 	log     *lossyLog
 	signals <-chan os.Signal
 	release func()
+	floor   []byte // see heapFloor
 
 	// Beside signals, wait looks after these; nil and 0 for none.
 	until <-chan time.Time // ends the waiting
@@ -30,6 +31,10 @@ type service struct {
 
 // logPatience is how long the end of the program waits for its log's sink.
 const logPatience = time.Second
+
+// heapFloor is held and never touched, so that it takes no memory. The garbage collector waits until the heap has doubled; with this counted in, a small
+// heap with many new connections a second is collected once in a while, and not several times a second.
+const heapFloor = 16 << 20
 
 // serve runs a configuration until a signal ends it.
 func (p *program) serve(cfg *config.Config) error {
@@ -53,7 +58,10 @@ func (p *program) start(cfg *config.Config) (*service, error) {
 		release()
 		return nil, failed(err)
 	}
-	return &service{program: p, app: a, config: cfg, log: log, signals: signals, release: release, showBy: time.Now().Add(firstRound(cfg))}, nil
+	return &service{
+		program: p, app: a, config: cfg, log: log, signals: signals, release: release, floor: make([]byte, heapFloor),
+		showBy: time.Now().Add(firstRound(cfg)),
+	}, nil
 }
 
 // wait returns when the end was asked for. It also shows the pools, as soon as each server had its first probe.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -179,5 +180,17 @@ func TestTimingLeavesOutTheWarmUp(t *testing.T) {
 	near := func(got, want float64) bool { return math.Abs(got-want) < want/500 }
 	if l.Count != 100 || !near(l.P50, 100) || !near(l.P99, 100) || !near(l.Max, 2*patience.Seconds()*1e6) || !near(l.Late, 30) {
 		t.Errorf("latency = %+v, want 99 of 100 us, one of %v, and 30 us late", l, 2*patience)
+	}
+}
+
+// What the runtime tells of a collection is its time from begin to end; lines that are none of a collection that was asked for do not count.
+func TestCollectionTimes(t *testing.T) {
+	got := collectionTimes(`poise listens
+gc 3 @0.5s 0%: 9.0+9.0+9.0 ms clock, 0.5+0/0.6/0.3+0.003 ms cpu, 18->18->16 MB, 33 MB goal, 0 MB stacks, 0 MB globals, 3 P
+gc 4 @1.083s 0%: 0.5+0.25+0.25 ms clock, 0.58+0/0.68/0.39+0.003 ms cpu, 18->18->16 MB, 33 MB goal, 0 MB stacks, 0 MB globals, 3 P (forced)
+gc 5 @1.1s 0%: 1+2+0 ms clock, 0.58+0/0.68/0.39+0.003 ms cpu, 18->18->16 MB, 33 MB goal, 0 MB stacks, 0 MB globals, 3 P (forced)
+`)
+	if want := []float64{1, 3}; !slices.Equal(got, want) {
+		t.Errorf("collectionTimes = %v, want %v", got, want)
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"regexp"
+	"strconv"
 	"time"
 )
 
@@ -114,42 +117,64 @@ func (b *bed) addAsked(ctx context.Context, c candidate) (r *running, admin int,
 	return r, ports[0], err
 }
 
-// collection is the CPU time of one garbage collection, in milliseconds: of the process while it gives heap profiles after a collection each, less
-// that of as many
-// profiles alone. The runtime's own trace counts by the clock, and so also what other programs have taken of the CPU.
+// collection is the CPU time of one garbage collection, in milliseconds, as the runtime's trace of some has it: the time from its begin to its end, all of
+// which counts as used. With one CPU for the balancer that is the most it can have been. What asks for a collection waits for it by spinning, so
+// that the CPU time of the process says nothing.
 func (r *running) collection(ctx context.Context, admin int) (float64, error) {
-	with, err := r.profiles(ctx, admin, "gc=1")
-	if err != nil {
-		return 0, err
-	}
-	without, err := r.profiles(ctx, admin, "gc=0")
-	return float64(with-without) / float64(time.Millisecond) / collections, err
-}
-
-// profiles is the CPU time of the process for some heap profiles.
-func (r *running) profiles(ctx context.Context, admin int, query string) (time.Duration, error) {
-	before, err := usageOf(r.pids)
+	before, err := os.ReadFile(r.log)
 	if err != nil {
 		return 0, err
 	}
 	for range collections {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/debug/pprof/heap?%s", admin, query), nil)
-		if err != nil {
-			return 0, err
-		}
-		resp, err := http.DefaultClient.Do(request)
-		if err != nil {
-			return 0, err
-		}
-		_, err = io.Copy(io.Discard, resp.Body)
-		_ = resp.Body.Close()
-		if err == nil && resp.StatusCode != http.StatusOK {
-			err = fmt.Errorf("the heap's profile has status %d", resp.StatusCode)
-		}
-		if err != nil {
+		if err := r.collect(ctx, admin); err != nil {
 			return 0, err
 		}
 	}
-	after, err := usageOf(r.pids)
-	return after.since(before).cpu, err
+	after, err := os.ReadFile(r.log)
+	if err != nil {
+		return 0, err
+	}
+	times := collectionTimes(string(after[len(before):]))
+	if len(times) < collections {
+		return 0, fmt.Errorf("the runtime tells of %d collections, want %d: %q", len(times), collections, after[len(before):])
+	}
+	return spreadOf(times, func(t float64) float64 { return t }).Median, nil
+}
+
+// traceCollections makes Go's runtime tell of each collection on standard error.
+var traceCollections = []string{"env", "GODEBUG=gctrace=1"}
+
+// clockOf finds the three parts of a collection's time in a line of the trace: before, while and after the program goes on.
+var clockOf = regexp.MustCompile(`(?m)^gc \d+ @.*: ([\d.]+)\+([\d.]+)\+([\d.]+) ms clock,.*\(forced\)$`)
+
+// collectionTimes are in milliseconds.
+func collectionTimes(trace string) []float64 {
+	var times []float64
+	for _, parts := range clockOf.FindAllStringSubmatch(trace, -1) {
+		total := 0.0
+		for _, p := range parts[1:] {
+			ms, _ := strconv.ParseFloat(p, 64) // digits and dots
+			total += ms
+		}
+		times = append(times, total)
+	}
+	return times
+}
+
+// collect has the process collect its garbage once.
+func (r *running) collect(ctx context.Context, admin int) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/debug/pprof/heap?gc=1", admin), nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("the heap's profile has status %d", resp.StatusCode)
+	}
+	return err
 }

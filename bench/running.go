@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -57,6 +58,9 @@ func (b *bed) add(ctx context.Context, c candidate, p place) (*running, error) {
 	command, err := c.command(p)
 	if err != nil {
 		return nil, err
+	}
+	if p.admin != 0 {
+		command = slices.Concat(traceCollections, command)
 	}
 	started, err := start(b.dir, c.name, false, pinned(b.cpus.balanced, command))
 	if err != nil {

@@ -101,7 +101,7 @@ func (a *App) start() error {
 	if err := a.bind(n); err != nil {
 		return err
 	}
-	a.limits.Spare = sys.Backlog() * n * len(a.sockets)
+	a.limits.Spare = min(sys.Backlog()*n*len(a.sockets), a.limits.Connections/2)
 	if err := a.openLog(n); err != nil {
 		return err
 	}

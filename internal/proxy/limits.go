@@ -11,8 +11,8 @@ import (
 type Limits struct {
 	// Connections is the most client connections at a time; PerClient those of one address. 0: no bound.
 	Connections, PerClient int
-	// Spare is how many connections the listeners' queues can hold, which may all be accepted at once. With fewer places left than that, accepting goes one by
-	// one, so that those for whom there is none stay in the queues and take no descriptors.
+	// Spare is how many connections may be accepted at once: what the listeners' queues can hold, and half of Connections at most. With fewer places left
+	// than that, accepting goes one by one, so that those for whom there is none stay in the queues and take no descriptors.
 	Spare int
 
 	total  atomic.Int64

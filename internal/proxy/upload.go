@@ -149,7 +149,9 @@ func (up *upload) relay() *fault.Error {
 			if up.src.length > headRoom {
 				c.Receive(fiber.Bodies)
 			}
-			up.way.open(c.Conn, up.u.Conn, up.src.length, 0)
+			if e.s.x.HasTouchedBody() { // the first piece stays unread until it is: if nobody wants it, it may be sent to another server
+				up.way.open(c.Conn, up.u.Conn, up.src.length, 0)
+			}
 			c.ReadBy(e.by(up.pace.next(e.now())))
 			if err := up.way.next(c.Conn, &up.src); err != nil {
 				return clientFault(fault.ReadBody, err)

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -260,6 +261,34 @@ func TestRS9RepeatAfterALargeUpload(t *testing.T) {
 			body := strings.Repeat("a", tt.size)
 			c.Send(fmt.Sprintf("PUT %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", tt.path, tt.size, body))
 			wantResponse(t, "PUT "+tt.path, c.Read("PUT"), 200, body)
+		}
+	})
+}
+
+// A body that begins to come in the very moment in which its server breaks off is lost to nobody: where the request is sent again, all of it is.
+func TestRS9BodyThatBeginsAsItsServerEnds(t *testing.T) {
+	t.Parallel()
+	const requests = 40
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		servers := newPair(t, func(p *testkit.Peer, _ string) bool { p.Reset(); return false })
+		p := beforeServers(t, s, servers.all)
+		body := string(testkit.Pattern(7, 40<<10))
+		for i := range requests {
+			path := fmt.Sprintf("/%d", i)
+			c := testkit.Dial(t, p.Addr)
+			c.Send(fmt.Sprintf("PUT %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", path, len(body)))
+			// The server resets when it has the head: now, as far as can be told from here.
+			for servers.attempts(path) == 0 {
+				runtime.Gosched()
+			}
+			c.Send(body)
+			r := c.Read("PUT")
+			switch {
+			case r.StatusCode == 502: // the body was under way already
+			case r.StatusCode != 200 || r.Body != body:
+				t.Fatalf("PUT %s = %d with %d bytes, want 502, or 200 and all %d bytes", path, r.StatusCode, len(r.Body), len(body))
+			}
+			_ = c.Close()
 		}
 	})
 }

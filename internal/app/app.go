@@ -65,6 +65,7 @@ type App struct {
 
 	draining atomic.Bool
 	quit     chan struct{} // ends tending
+	hurry    chan struct{} // asks for it now
 	tended   sync.WaitGroup
 	stopOnce sync.Once
 }
@@ -81,7 +82,7 @@ func Start(o Options) (*App, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	a := &App{o: o, started: time.Now(), since: clock.Now(), quit: make(chan struct{}), slots: probe.NewSlots(probe.MaxInFlight)}
+	a := &App{o: o, started: time.Now(), since: clock.Now(), quit: make(chan struct{}), hurry: make(chan struct{}, 1), slots: probe.NewSlots(probe.MaxInFlight)}
 	if err := a.start(); err != nil {
 		a.Stop()
 		return nil, err
@@ -249,12 +250,21 @@ func (a *App) tend() {
 		case <-a.quit:
 			return
 		case <-tick.C:
-			for _, p := range a.pools {
-				for _, e := range p.pool.Tick(clock.Now()) {
-					a.logChange(e)
-				}
+		case <-a.hurry:
+		}
+		for _, p := range a.pools {
+			for _, e := range p.pool.Tick(clock.Now()) {
+				a.logChange(e)
 			}
 		}
+	}
+}
+
+// tendSoon has tend look at once. It never waits.
+func (a *App) tendSoon() {
+	select {
+	case a.hurry <- struct{}{}:
+	default:
 	}
 }
 

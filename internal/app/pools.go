@@ -49,7 +49,10 @@ func (a *App) buildPools(loops int) error {
 
 // newPool makes a pool and what belongs to it. Nothing is probed yet.
 func (a *App) newPool(id int, c *config.Pool, loops int, secret []byte) (*poolState, error) {
-	spec := pool.Spec{Name: c.Name, ID: id, Policy: policyOf(c.Policy), Servers: a.serversOf(c), Loops: loops}
+	spec := pool.Spec{
+		Name: c.Name, ID: id, Policy: policyOf(c.Policy), Servers: a.serversOf(c), Loops: loops, Budget: budgetOf(&c.Retry), Eject: ejectOf(&c.Eject),
+		Notify: a.tendSoon,
+	}
 	spec.NextID = func(s pool.ServerSpec) int { return a.serverID(c.Name, s) }
 	if c.Health != nil {
 		s := healthOf(c.Health)
@@ -102,11 +105,14 @@ func (a *App) probe(p *poolState) (*probe.Probers, error) {
 }
 
 func (a *App) logChange(e pool.Event) {
-	level := a.o.Log.Info
-	if e.To == health.Down {
+	level, what := a.o.Log.Info, "server is "+e.To.String()
+	if e.To == health.Down || e.To == health.Ejected {
 		level = a.o.Log.Warn
 	}
-	level("server is "+e.To.String(), "pool", e.Server.Pool, "server", e.Server.Name, "was", e.From.String(), "reason", e.Reason)
+	if e.ReportOnly {
+		what = "server would be " + e.To.String()
+	}
+	level(what, "pool", e.Server.Pool, "server", e.Server.Name, "was", e.From.String(), "reason", e.Reason)
 }
 
 // resolve looks up the servers that are given by name, now and from time to time.
@@ -216,6 +222,20 @@ func policyOf(p config.Policy) pool.Policy {
 		panic("app: no policy is called " + p.Name) // the configuration was checked
 	}
 	return policy
+}
+
+func ejectOf(e *config.Eject) pool.Eject {
+	if !e.Enabled {
+		return pool.Eject{}
+	}
+	return pool.Eject{
+		Failures: e.ConsecutiveFailures, SuccessRate: float64(e.SuccessRate), Latency: float64(e.Latency), Interval: e.Interval, MinRequests: e.MinRequests,
+		Time: e.Time, MaxTime: e.MaxTime, MaxShare: int(e.MaxShare), ReportOnly: e.ReportOnly,
+	}
+}
+
+func budgetOf(r *config.Retry) pool.Budget {
+	return pool.Budget{Share: int(r.Budget), Floor: r.BudgetFloor}
 }
 
 func healthOf(h *config.Health) health.Settings {

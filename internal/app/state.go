@@ -8,6 +8,7 @@ import (
 	"poise/internal/clock"
 	"poise/internal/fiber"
 	"poise/internal/health"
+	"poise/internal/pool"
 	"poise/internal/stats"
 )
 
@@ -95,6 +96,9 @@ func (a *App) statNames() stats.Names {
 		n.Pools = append(n.Pools, stats.Name{ID: p.pool.ID, Name: p.cfg.Name})
 		for _, s := range p.pool.Servers() {
 			now := stats.ServerNow{ID: s.ID, Pool: s.Pool, Server: s.Name, State: s.State().String(), InFlight: s.InFlight()}
+			for _, c := range pool.Causes() {
+				now.Ejections = append(now.Ejections, stats.Count{Name: c.String(), N: s.Ejections(c)})
+			}
 			if p.probers != nil {
 				now.ProbesPassed, now.ProbesFailed = p.probers.Counts(s)
 			}

@@ -33,7 +33,7 @@ func tableOf(c *config.Config, pools []*poolState) (*route.Table, *routeIndex, e
 		}
 		if p := byName[l.Pool]; p != nil {
 			t := timeoutsOf(&l.Timeouts.RouteTimeouts, c, l)
-			rl.Routes = append(rl.Routes, route.Spec{Route: route.Route{Name: l.Name, Pool: p.pool, Affinity: p.cookie, Timeouts: t}})
+			rl.Routes = append(rl.Routes, route.Spec{Route: route.Route{Name: l.Name, Pool: p.pool, Affinity: p.cookie, Timeouts: t, Retry: retryOf(&p.cfg.Retry)}})
 			index.routes = append(index.routes, nil)
 		}
 		listeners = append(listeners, rl)
@@ -57,7 +57,22 @@ func specOf(r *config.Route, c *config.Config, l *config.Listener, p *poolState)
 	for _, q := range r.Match.Query {
 		m.Query = append(m.Query, route.NameValue(q))
 	}
-	return route.Spec{Match: m, Route: route.Route{Name: r.Name, Pool: p.pool, Affinity: p.cookie, Timeouts: timeoutsOf(&r.Timeouts, c, l)}}
+	return route.Spec{Match: m, Route: route.Route{
+		Name: r.Name, Pool: p.pool, Affinity: p.cookie, Timeouts: timeoutsOf(&r.Timeouts, c, l), Retry: retryOf(&p.cfg.Retry),
+	}}
+}
+
+func retryOf(r *config.Retry) route.Retry {
+	to := route.Retry{
+		Attempts: r.Attempts, Repeats: r.Repeats, PerTry: r.PerTry,
+		Connect: r.On.Has(config.OnConnect), Reset: r.On.Has(config.OnReset), Timeout: r.On.Has(config.OnTimeout),
+	}
+	for _, c := range r.On {
+		if c.Name == "" {
+			to.Statuses = append(to.Statuses, route.Statuses{From: c.Status.First, To: c.Status.Last})
+		}
+	}
+	return to
 }
 
 func timeoutsOf(t *config.RouteTimeouts, c *config.Config, l *config.Listener) route.Timeouts {

@@ -64,6 +64,7 @@ func (c *checker) shape() {
 		field any
 	}{
 		{"listen", &x.Listen}, {"servers", &x.Single.Servers}, {"policy", &x.Single.Policy}, {"health", &x.Single.Health}, {"affinity", &x.Single.Affinity},
+		{"retry", &x.Single.Retry}, {"eject", &x.Single.Eject},
 	}
 	long := ""
 	switch {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -18,6 +19,8 @@ func (c *checker) pool(p *Pool) {
 	if p.Health != nil && !c.broken[p.Health] {
 		c.health(p.Health)
 	}
+	c.retry(&p.Retry)
+	c.eject(p)
 	if p.Affinity != nil && !c.broken[p.Affinity] {
 		switch cookie := p.Affinity.Cookie; {
 		case cookie != nil && !c.broken[cookie]:
@@ -117,6 +120,61 @@ func (c *checker) health(h *Health) {
 	}
 	c.headers(x.Headers)
 	c.distinct(x.Headers, strings.ToLower)
+}
+
+// retry checks when a request is tried again.
+func (c *checker) retry(r *Retry) {
+	if c.broken[r] {
+		return
+	}
+	at := func(key any) bool { return c.good(key) && !c.broken[&r.Attempts] }
+	switch {
+	case r.Attempts == 1 && at(&r.On):
+		c.warn(c.at[&r.On], "on has no effect: attempts is 1, so nothing is tried again", "")
+	case r.Attempts == 1 && at(&r.Repeats) && r.Repeats > 0:
+		c.warn(c.at[&r.Repeats], "repeats has no effect: attempts is 1, so nothing is tried again", "")
+	case r.Repeats >= r.Attempts && at(&r.Repeats):
+		c.warn(c.at[&r.Repeats], fmt.Sprintf("repeats is more than attempts (%d) leaves: the first try is none", r.Attempts), "")
+	}
+	if c.good(&r.On) {
+		for i := range r.On {
+			x := &r.On[i]
+			if x.Name == "" && !c.broken[x] && x.Status.First < 400 {
+				c.complain(x, fmt.Sprintf("on: %s is no failure", x.Status), "write statuses from 400 on, such as 503")
+			}
+		}
+	}
+	if !c.good(&r.PerTry) || r.PerTry == 0 {
+		return
+	}
+	switch {
+	case !r.On.Has(OnTimeout) && !c.broken[&r.On]:
+		c.warn(c.at[&r.PerTry], "per_try has no effect: on has no timeout", "add timeout to on")
+	case r.Attempts == 1 || r.Repeats == 0 || (r.Budget == 0 && r.BudgetFloor == 0):
+		c.warn(c.at[&r.PerTry], "per_try has no effect: attempts, repeats or the budget let no other try follow", "")
+	}
+}
+
+// eject checks when servers are ejected.
+func (c *checker) eject(p *Pool) {
+	e := &p.Eject
+	if c.broken[e] {
+		return
+	}
+	if c.good(&e.Time) && !c.broken[&e.MaxTime] && e.Time > e.MaxTime {
+		c.complain(&e.Time, fmt.Sprintf("time: longer than max_time (%s)", formatDuration(e.MaxTime)), "")
+	} else if c.good(&e.MaxTime) && !c.broken[&e.Time] && e.Time > e.MaxTime {
+		c.complain(&e.MaxTime, fmt.Sprintf("max_time: shorter than time (%s)", formatDuration(e.Time)), "")
+	}
+	if e.Enabled && e.ConsecutiveFailures == 0 && e.SuccessRate == 0 && e.Latency == 0 && c.good(&e.ConsecutiveFailures) {
+		c.warn(c.at[&e.ConsecutiveFailures], "eject has no effect: all of its rules are switched off", "write enabled: false")
+	}
+	if c.set(e) && len(p.Servers) == 1 && e.Enabled && !c.broken[&p.Servers] {
+		host, _ := p.Servers[0].Address.HostPort()
+		if _, err := netip.ParseAddr(host); err == nil { // a name may have several addresses
+			c.warn(c.at[e], "eject has no effect: a pool's only server is never ejected", "")
+		}
+	}
 }
 
 // minSecret is the fewest bytes of a secret: 128 bits, if they were random.

@@ -50,6 +50,7 @@ func TestSmallest(t *testing.T) {
 	wantPools := Pools{{
 		Name: "default", Policy: Policy{Name: LeastRequests},
 		Servers: []*Server{{Address: "10.0.0.1:8080", Weight: 1}, {Address: "app.internal:80", Weight: 1}},
+		Retry:   usualRetry, Eject: usualEject,
 	}}
 	if diff := cmp.Diff(wantListeners, c.Listeners, same); diff != "" {
 		t.Errorf("Listeners differ (-want +got):\n%s", diff)
@@ -59,10 +60,21 @@ func TestSmallest(t *testing.T) {
 	}
 }
 
+// What every pool has that says nothing else.
+var (
+	usualRetry = Retry{
+		Attempts: 4, Repeats: 1, On: Causes{{Name: "connect"}, {Name: "reset"}, {Name: "timeout"}}, Budget: 20, BudgetFloor: 3,
+	}
+	usualEject = Eject{
+		Enabled: true, ConsecutiveFailures: 5, SuccessRate: 1.9, Latency: 3, Interval: 2 * time.Second, MinRequests: 50,
+		Time: 30 * time.Second, MaxTime: 300 * time.Second, MaxShare: 50,
+	}
+)
+
 // TestDefaults states the defaults a second time, as PRODUCT's users know them.
 func TestDefaults(t *testing.T) {
 	want := &Config{
-		Driver: "auto", Single: Pool{Policy: Policy{Name: LeastRequests}},
+		Driver: "auto", Single: Pool{Policy: Policy{Name: LeastRequests}, Retry: usualRetry, Eject: usualEject},
 		Timeouts: Timeouts{
 			ListenerTimeouts: ListenerTimeouts{
 				RouteTimeouts: RouteTimeouts{Connect: 5 * time.Second, Response: time.Minute, BodyIdle: time.Minute, BodyRate: 100, Write: time.Minute},

@@ -367,6 +367,8 @@ func quantity(text string, t reflect.Type) (int64, error) {
 	case reflect.TypeFor[Size]():
 		s, err := parseSize(text)
 		return int64(s), err
+	case reflect.TypeFor[Percent]():
+		return parsePercent(text)
 	}
 	return strconv.ParseInt(text, 10, 64)
 }

@@ -181,6 +181,90 @@ func (s *Statuses) decode(d *decoder, n *yaml.Node, f *field) {
 	d.parsed(n, s, f, (*s)[0].parse)
 }
 
+// decode reads a cause, several with commas between them, or a list.
+func (c *Causes) decode(d *decoder, n *yaml.Node, f *field) {
+	if n.Kind == yaml.SequenceNode {
+		*c = make(Causes, len(n.Content))
+		for i, x := range n.Content {
+			e := &(*c)[i]
+			d.at[e] = d.pos(resolved(x))
+			d.parsed(resolved(x), e, f, e.parse)
+		}
+		return
+	}
+	d.parsed(n, c, f, func(text string) error {
+		for one := range strings.SplitSeq(text, ",") {
+			var x Cause
+			if err := x.parse(strings.TrimSpace(one)); err != nil {
+				return err
+			}
+			*c = append(*c, x)
+		}
+		return nil
+	})
+}
+
+func (c *Cause) parse(text string) error {
+	if text != "" && '0' <= text[0] && text[0] <= '9' {
+		return c.Status.parse(text)
+	}
+	c.Name = text
+	if !slices.Contains(causes, text) {
+		hint := didYouMean(text, causes)
+		if hint == "" {
+			hint = "write " + strings.Join(causes, ", ") + " or a status such as 503"
+		}
+		return &mistake{fmt.Sprintf("%q is not known", text), hint}
+	}
+	return nil
+}
+
+// decode reads a number with a percent sign.
+func (p *Percent) decode(d *decoder, n *yaml.Node, f *field) {
+	d.parsed(n, p, f, func(text string) error {
+		x, err := parsePercent(text)
+		if err != nil {
+			return err
+		}
+		*p = Percent(x)
+		return inRange(x, text, f)
+	})
+}
+
+func parsePercent(text string) (int64, error) {
+	number, ok := strings.CutSuffix(text, "%")
+	x, err := strconv.ParseInt(strings.TrimSpace(number), 10, 32)
+	switch {
+	case err == nil && !ok:
+		return 0, &mistake{fmt.Sprintf("%q has no percent sign", text), "write " + text + "%"}
+	case err != nil:
+		return 0, &mistake{fmt.Sprintf("%q is not a percentage", text), "write a whole number such as 20%"}
+	}
+	return x, nil
+}
+
+// decode reads a decimal number.
+func (x *Factor) decode(d *decoder, n *yaml.Node, f *field) {
+	d.parsed(n, x, f, func(text string) error {
+		v, err := strconv.ParseFloat(text, 64)
+		if strings.Trim(text, "-0123456789.") != "" {
+			err = strconv.ErrSyntax // no exponents, no hexadecimal digits: the schema has none either
+		}
+		least, _ := strconv.ParseFloat(f.min, 64) // the tags are numbers
+		most, _ := strconv.ParseFloat(f.max, 64)
+		switch {
+		case err != nil || v != v:
+			return &mistake{fmt.Sprintf("%q is not a number", text), "write a number such as 1.9"}
+		case v < least:
+			return &mistake{fmt.Sprintf("%s is less than %s", text, f.min), ""}
+		case v > most:
+			return &mistake{fmt.Sprintf("%s is more than %s", text, f.max), ""}
+		}
+		*x = Factor(v)
+		return nil
+	})
+}
+
 func (r *StatusRange) parse(text string) error {
 	first, last, isRange := strings.Cut(text, "-")
 	if !isRange {

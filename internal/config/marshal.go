@@ -66,7 +66,10 @@ func (w writer) skipped(f field) bool {
 func (w writer) unset(v reflect.Value, f field, inList bool) bool {
 	switch v.Kind() {
 	case reflect.Slice:
-		return v.Len() == 0 || f.hasDef && w.parsed && !w.set(v.Addr().Interface())
+		if !f.hasDef || (inList && !w.parsed) {
+			return v.Len() == 0
+		}
+		return w.usual(v, f)
 	case reflect.Pointer:
 		return v.IsNil()
 	case reflect.Struct:
@@ -74,17 +77,19 @@ func (w writer) unset(v reflect.Value, f field, inList bool) bool {
 			return false
 		}
 	}
+	return !w.parsed && inList && v.IsZero() || w.usual(v, f)
+}
+
+// usual tells whether a field has its default: because nothing else was set, or, where that is not known, by its value.
+func (w writer) usual(v reflect.Value, f field) bool {
 	if w.parsed {
 		return !w.set(v.Addr().Interface())
-	}
-	if inList && v.IsZero() {
-		return true
 	}
 	usual := reflect.New(f.typ).Elem()
 	if f.hasDef {
 		newOrigin().decoder("", noVariables).value(scalar("!!str", f.def), usual, &f)
 	}
-	return v.Equal(usual)
+	return reflect.DeepEqual(v.Interface(), usual.Interface())
 }
 
 func (w writer) value(v reflect.Value, inList bool) *yaml.Node {
@@ -156,6 +161,24 @@ func (s *Statuses) encode(writer) *yaml.Node {
 		items = append(items, scalar("!!str", x.String()))
 	}
 	return oneOrAll(items)
+}
+
+func (c *Causes) encode(writer) *yaml.Node {
+	var items []*yaml.Node
+	for _, x := range *c {
+		word := x.Name
+		if word == "" {
+			word = x.Status.String()
+		}
+		items = append(items, scalar("!!str", word))
+	}
+	return oneOrAll(items)
+}
+
+func (p *Percent) encode(writer) *yaml.Node { return scalar("!!str", strconv.Itoa(int(*p))+"%") }
+
+func (x *Factor) encode(writer) *yaml.Node {
+	return scalar("!!str", strconv.FormatFloat(float64(*x), 'f', -1, 64))
 }
 
 func (p *Pairs) encode(writer) *yaml.Node {

@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Pool is a named group of interchangeable servers.
 type Pool struct {
@@ -14,6 +17,10 @@ type Pool struct {
 	Health *Health `yaml:"health"`
 	// Affinity keeps a client on its server. Default: none.
 	Affinity *Affinity `yaml:"affinity"`
+	// Retry is when a request that failed is tried again.
+	Retry Retry `yaml:"retry"`
+	// Eject is when requests that fail take a server out for a while.
+	Eject Eject `yaml:"eject"`
 }
 
 // Pools are pools in the order of the file; a mapping from name to pool in YAML.
@@ -109,6 +116,76 @@ func (s Statuses) Has(code int) bool {
 		}
 	}
 	return false
+}
+
+// Retry is when a request that failed is tried again, on another server.
+type Retry struct {
+	// Attempts counts all tries of a request, the first one too. 1: nothing is tried again.
+	Attempts int `yaml:"attempts" default:"4" min:"1" max:"8"`
+	// Repeats is how often a request may be sent again that was sent already: where its method is idempotent and its body at hand.
+	Repeats int `yaml:"repeats" default:"1" min:"0" max:"7"`
+	// On is how a try ends for another one to follow: connect (there was no connection), reset (it ended before an answer), timeout
+	// (per_try was over), or a status of an answer, such as 503.
+	On Causes `yaml:"on" default:"connect, reset, timeout"`
+	// PerTry is how long one try may take, up to the end of the answer's head. 0s: as long as the timeouts allow.
+	PerTry time.Duration `yaml:"per_try" default:"0s" min:"0s" max:"24h"`
+	// Budget is how many repeats there may be for a hundred requests of the pool.
+	Budget Percent `yaml:"budget" default:"20%" min:"0%" max:"100%"`
+	// BudgetFloor is how many repeats a second there may be in any case.
+	BudgetFloor int `yaml:"budget_floor" default:"3" min:"0" max:"100000"`
+}
+
+// Eject is when requests that fail take a server out of its pool for a while. The last server that is up is never ejected.
+type Eject struct {
+	// Enabled: false ejects nothing.
+	Enabled bool `yaml:"enabled" default:"true"`
+	// ConsecutiveFailures is how many requests in a row must fail: no connection, no answer that can be read, or 502 to 504. 0: any number.
+	ConsecutiveFailures int `yaml:"consecutive_failures" default:"5" min:"0" max:"1000000"`
+	// SuccessRate is by how many standard deviations the share of answers below 500 must lie under the mean of the other servers. 0: not looked at.
+	SuccessRate Factor `yaml:"success_rate" default:"1.9" min:"0" max:"100"`
+	// Latency is how many times the other servers' median the mean time until an answer's head must be, and 100 ms longer at least. 0: not looked at.
+	Latency Factor `yaml:"latency" default:"3" min:"0" max:"1000"`
+	// Interval at which success_rate and latency are looked at.
+	Interval time.Duration `yaml:"interval" default:"2s" min:"100ms" max:"1h"`
+	// MinRequests is how many requests a server must have had in an interval for success_rate and latency; three servers must have.
+	MinRequests int `yaml:"min_requests" default:"50" min:"1" max:"1000000000"`
+	// Time a server is out for the first time; the second time twice as long, and so on.
+	Time time.Duration `yaml:"time" default:"30s" min:"1ms" max:"24h"`
+	// MaxTime is the most; a server that was not ejected for as long begins anew.
+	MaxTime time.Duration `yaml:"max_time" default:"300s" min:"1ms" max:"24h"`
+	// MaxShare of the servers is ejected at a time; one can always be.
+	MaxShare Percent `yaml:"max_share" default:"50%" min:"0%" max:"100%"`
+	// ReportOnly: the log says what would be ejected, and nothing is.
+	ReportOnly bool `yaml:"report_only" default:"false"`
+}
+
+// Factor is a decimal number.
+type Factor float64
+
+// Percent is a share in hundredths.
+type Percent int
+
+// The causes that have a name.
+const (
+	OnConnect = "connect"
+	OnReset   = "reset"
+	OnTimeout = "timeout"
+)
+
+var causes = []string{OnConnect, OnReset, OnTimeout}
+
+// Cause is how a try may end: one of the names, or statuses.
+type Cause struct {
+	Name   string // empty: Status
+	Status StatusRange
+}
+
+// Causes are several.
+type Causes []Cause
+
+// Has tells whether a name is among them.
+func (c Causes) Has(name string) bool {
+	return slices.ContainsFunc(c, func(x Cause) bool { return x.Name == name })
 }
 
 // Affinity keeps a client on its server.

@@ -105,6 +105,12 @@ func typeWords(t reflect.Type) string {
 		return "mapping of names to pools"
 	case reflect.TypeFor[Statuses]():
 		return "status, range, or list of them"
+	case reflect.TypeFor[Causes]():
+		return "`" + strings.Join(causes, "`, `") + "`, a status or range, or list of them"
+	case reflect.TypeFor[Percent]():
+		return "percentage"
+	case reflect.TypeFor[Factor]():
+		return "number"
 	case reflect.TypeFor[Policy]():
 		return "`" + strings.Join(policies, "`, `") + "`, or `{least_requests: {choices: N}}` with 2 to 1000 or `all`"
 	case reflect.TypeFor[[]*Server]():

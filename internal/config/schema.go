@@ -83,8 +83,15 @@ func structs() []reflect.Type {
 const (
 	durationPattern = `^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$|^0$|\$\{`
 	sizePattern     = `^[0-9]+ *(B|KB|MB|GB|KiB|MiB|GiB)?$|\$\{`
+	percentPattern  = `^[0-9]+ *%$|\$\{`
 	statusPattern   = `^[1-5][0-9][0-9]( *- *[1-5][0-9][0-9])?$|\$\{`
 )
+
+// causePattern is the form of one or several causes in one text.
+func causePattern() string {
+	one := "(" + strings.Join(causes, "|") + `|[1-5][0-9][0-9]( *- *[1-5][0-9][0-9])?)`
+	return "^" + one + "( *, *" + one + `)*$|\$\{`
+}
 
 // customSchema is the schema of types that are written in a way of their own; nil for the others.
 func customSchema(t reflect.Type) *jsonschema.Schema {
@@ -105,6 +112,13 @@ func customSchema(t reflect.Type) *jsonschema.Schema {
 	case reflect.TypeFor[Statuses]():
 		one := anyOf(&jsonschema.Schema{Type: "integer", Minimum: "100", Maximum: "599"}, &jsonschema.Schema{Type: "string", Pattern: statusPattern})
 		return anyOf(append(one.AnyOf, &jsonschema.Schema{Type: "array", Items: one})...)
+	case reflect.TypeFor[Causes]():
+		one := anyOf(&jsonschema.Schema{Type: "integer", Minimum: "100", Maximum: "599"}, &jsonschema.Schema{Type: "string", Pattern: causePattern()})
+		return anyOf(append(one.AnyOf, &jsonschema.Schema{Type: "array", Items: one})...)
+	case reflect.TypeFor[Percent]():
+		return &jsonschema.Schema{Type: "string", Pattern: percentPattern}
+	case reflect.TypeFor[Factor]():
+		return anyOf(&jsonschema.Schema{Type: "number", Minimum: "0"}, &jsonschema.Schema{Type: "string", Pattern: `^[0-9.]+$|\$\{`})
 	case reflect.TypeFor[Server]():
 		return anyOf(str, &jsonschema.Schema{Ref: "#/$defs/serverFields"})
 	case reflect.TypeFor[Policy]():
@@ -149,7 +163,7 @@ func decorate(s *jsonschema.Schema, t reflect.Type, texts map[string]string) {
 		for _, e := range f.enum {
 			value.Enum = append(value.Enum, e)
 		}
-		if f.typ.Kind() == reflect.Int {
+		if f.typ.Kind() == reflect.Int && f.typ != reflect.TypeFor[Percent]() {
 			value.Minimum, value.Maximum = json.Number(f.min), json.Number(f.max)
 		}
 		if value.Ref != "" || f.typ.Kind() == reflect.Int || f.typ.Kind() == reflect.Bool {

@@ -17,13 +17,10 @@ import (
 	"poise/internal/route"
 )
 
-// maxConnects is how many servers one exchange tries to connect to. Nothing of a request is sent by a failed connect, so it costs time
-// alone; each try is bounded by the route's connect timeout. maxRepeats is how often a request goes to another server after it was sent
-// (RFC 9110 section 9.2.2: not more than once by itself).
-const (
-	maxConnects = 4
-	maxRepeats  = 1
-)
+// Before a second repeat and each one after it an exchange waits, since two servers that failed are seldom chance: up to the first of these times, twice as
+// long each time, up to the last. How long is by chance, so that what failed together does not come back together. [Envoy: base_interval 25 ms, ten
+// times as the most, full jitter]
+const leastBackoff, mostBackoff = 25 * time.Millisecond, 250 * time.Millisecond
 
 // Client is what is known of the connection that a request came on. It changes at most once a connection.
 type Client struct {
@@ -49,6 +46,7 @@ const (
 // Step is what Start, Failed and Responded return.
 type Step struct {
 	Kind  StepKind
+	After time.Duration // Forward: how long to wait before
 	Reply Reply
 }
 
@@ -71,8 +69,8 @@ type Exchange struct {
 	Status int  // what the client got; 499 if it left before
 	Cut    bool // the response broke off after its head
 	Own    bool // Poise answered itself
-	// ClientLeft: the client broke off. Unavailable: its pool had no server to give.
-	ClientLeft, Unavailable bool
+	// ClientLeft: the client broke off. Unavailable: its pool had no server to give. Unpaid: its pool's budget had no repeat to give.
+	ClientLeft, Unavailable, Unpaid bool
 
 	query       pool.Query
 	lease       pool.Lease
@@ -84,6 +82,8 @@ type Exchange struct {
 	idLen       int
 	givenID     []byte
 	cookie      cookieState
+	outcome     pool.Outcome // of the answer, for the server's sake
+	took        time.Duration
 	bodyTouched bool
 	answerBegun bool
 	scratch     []byte // memory of fields that we add
@@ -133,6 +133,7 @@ func (x *Exchange) Start(now clock.Instant, t *route.Table) Step {
 	if x.Route = t.Match(x.Client.Listener, x.Req); x.Route == nil {
 		return x.answer(noRoute, 'P', 'R')
 	}
+	x.Route.Pool.Enter(now, x.Client.Loop)
 	x.query.Client = x.From
 	x.findAffinity()
 	if !x.acquire(now) {
@@ -149,6 +150,7 @@ func (x *Exchange) acquire(now clock.Instant) bool {
 		return false
 	}
 	x.lease, x.server = lease, lease.Server()
+	x.outcome, x.took = pool.Unknown, 0
 	x.Attempts++
 	x.Times.Chosen, x.Times.Connected, x.Times.Response = now, 0, 0
 	return true
@@ -169,44 +171,129 @@ func (x *Exchange) Connected(now clock.Instant) { x.Times.Connected = now }
 // Failed ends an attempt, or the reading of the request, before a response came. reused: the attempt was on a connection that had served others
 // before.
 func (x *Exchange) Failed(now clock.Instant, f *fault.Error, reused bool) Step {
+	if x.blames(now, f, reused) {
+		x.lease.Tell(pool.Broken, 0)
+	}
 	x.lease.End()
-	if f.Side != fault.Server {
+	if f.Side != fault.Server || !x.mayFollow(now, f) {
 		return x.fail(f)
 	}
-	if (x.Until != 0 && now >= x.Until) || !x.mayRepeat(f) {
+	if !x.acquireAfter(now, reused) {
 		return x.fail(f)
 	}
-	if !f.Safe {
-		x.repeats++
-	}
-	if reused && x.query.Prefer == x.server {
-		// A kept connection that the server has just closed says nothing about the server: affinity holds.
-		x.Fresh = true
-		if x.acquire(now) {
-			return Step{Kind: Forward}
-		}
-	}
-	x.query.Tried.Add(x.server)
 	x.Fresh = true // whatever ended one kept connection may have ended the others
-	if x.acquire(now) {
-		return Step{Kind: Forward}
-	}
-	if reused {
-		// A kept connection that the server has just closed says nothing about the server: it is asked once more, over a new one (RFC 9112 section 9.3.1).
-		x.query.Tried = pool.Set{}
-		if x.acquire(now) {
-			return Step{Kind: Forward}
-		}
-	}
-	return x.fail(f)
+	return x.again(now, !f.Safe)
 }
 
-// mayRepeat holds RFC 9110 section 9.2.2: without a doubt nothing was processed, or the method is idempotent and its body is still whole.
-func (x *Exchange) mayRepeat(f *fault.Error) bool {
-	if f.Safe {
-		return x.Attempts < maxConnects
+// acquireAfter takes a lease on the server to ask after the present one has failed.
+func (x *Exchange) acquireAfter(now clock.Instant, reused bool) bool {
+	if reused && x.query.Prefer == x.server && x.acquire(now) {
+		return true // a kept connection that the server has just closed says nothing about the server: affinity holds
 	}
-	return f.Kind != fault.Timeout && !x.answerBegun && !x.bodyTouched && x.repeats < maxRepeats && Idempotent(x.Req.Method)
+	x.query.Tried.Add(x.server)
+	if x.acquire(now) {
+		return true
+	}
+	if !reused {
+		return false
+	}
+	// For the same reason the server is asked once more where there is no other, over a new connection (RFC 9112 section 9.3.1).
+	x.query.Tried = pool.Set{}
+	return x.acquire(now)
+}
+
+// blames tells whether a fault says that the server cannot serve. Not its doing are a kept connection that it has closed in just that moment, what we
+// are short of, and the end of the time for the whole exchange, where others have used it.
+func (x *Exchange) blames(now clock.Instant, f *fault.Error, reused bool) bool {
+	switch {
+	case f.Side != fault.Server || f.Kind == fault.Limit || (reused && stale(f)):
+		return false
+	case f.Kind == fault.Timeout && x.isOver(now):
+		return x.Attempts == 1 && !x.bodyTouched
+	}
+	return true
+}
+
+func (x *Exchange) isOver(now clock.Instant) bool { return x.Until != 0 && now >= x.Until }
+
+// stale tells of a fault that, on a kept connection, says nothing about the server: it has closed the connection in just that moment.
+func stale(f *fault.Error) bool { return f.Kind == fault.Closed || f.Kind == fault.Reset }
+
+// again is another try; where nothing was sent it follows at once. A repeat is taken out of the budget, which was asked before.
+func (x *Exchange) again(now clock.Instant, repeat bool) Step {
+	s := Step{Kind: Forward}
+	if repeat {
+		x.repeats++
+		x.Route.Pool.SpendRepeat(now, x.Client.Loop)
+		s.After = x.backoff()
+	}
+	return s
+}
+
+// backoff is the pause before the present repeat.
+func (x *Exchange) backoff() time.Duration {
+	if x.repeats < 2 {
+		return 0
+	}
+	most := min(leastBackoff<<(x.repeats-2), mostBackoff)
+	return time.Duration(x.chance() * float64(most))
+}
+
+// Resumed says that the pause before a try is over.
+func (x *Exchange) Resumed(now clock.Instant) { x.Times.Chosen = now }
+
+// chance is a number in [0, 1) that differs from request to request and from try to try: the id's last digits are random.
+func (x *Exchange) chance() float64 {
+	h := uint64(x.Attempts) * 0x9e3779b97f4a7c15
+	for _, c := range x.requestID[len(x.requestID)-12:] {
+		h = (h ^ uint64(c)) * 0x100000001b3
+	}
+	h = (h ^ h>>32) * 0xd6e8feb86659fd93
+	return float64(h>>11) / (1 << 53)
+}
+
+// mayFollow tells whether another try may follow one that failed so.
+func (x *Exchange) mayFollow(now clock.Instant, f *fault.Error) bool {
+	r := &x.Route.Retry
+	switch {
+	case f.Safe:
+		return r.Connect && x.Attempts < r.Attempts && !x.isOver(now)
+	case x.answerBegun:
+		return false
+	case f.Kind == fault.Timeout:
+		return r.Timeout && x.tryIsOver(now) && x.mayRepeat(now)
+	}
+	return r.Reset && x.mayRepeat(now)
+}
+
+// tryIsOver tells whether the try has used up its time, and not the time for an answer.
+func (x *Exchange) tryIsOver(now clock.Instant) bool {
+	d := x.Route.Retry.PerTry
+	return d > 0 && now >= x.Times.Chosen.Add(d)
+}
+
+// mayRepeat tells whether a request that was sent, and may have been processed, may be sent again: its method is idempotent and its body still whole (RFC
+// 9110 section 9.2.2), and the pool's budget has a repeat to give.
+func (x *Exchange) mayRepeat(now clock.Instant) bool {
+	if !x.repeatable() || x.isOver(now) {
+		return false
+	}
+	x.Unpaid = !x.Route.Pool.MayRepeat(now, x.Client.Loop)
+	return !x.Unpaid
+}
+
+// repeatable is mayRepeat but for what time and other requests have to do with it.
+func (x *Exchange) repeatable() bool {
+	r := &x.Route.Retry
+	return x.Attempts < r.Attempts && x.repeats < r.Repeats && !x.bodyTouched && Idempotent(x.Req.Method)
+}
+
+// TryBy is when the present try must have its answer's head, where another one can follow; 0: no bound of its own.
+func (x *Exchange) TryBy() clock.Instant {
+	if r := &x.Route.Retry; r.PerTry > 0 && r.Timeout && x.repeatable() {
+		return x.Times.Chosen.Add(r.PerTry)
+	}
+	return 0
 }
 
 // Idempotent tells whether a request with the method may be sent twice (RFC 9110 section 9.2.2).
@@ -218,17 +305,46 @@ func Idempotent(method []byte) bool {
 	return false
 }
 
-// Responded says that a response's head has come.
+// Responded says that a response's head has come. With Forward it is dropped, and another server asked.
 func (x *Exchange) Responded(now clock.Instant, resp *msg.Response) Step {
 	x.Times.Response = now
+	x.outcome = pool.OutcomeOf(resp.Status)
+	if resp.Status < 400 && !x.bodyTouched { // else it is quick because nothing was done, or slow because of the client
+		x.took = now.Sub(x.Times.Connected)
+	}
+	if r := &x.Route.Retry; len(r.Statuses) > 0 && r.OnStatus(resp.Status) && x.mayRepeat(now) {
+		if step, ok := x.askAnother(now); ok {
+			return step
+		}
+	}
 	x.Status = resp.Status
 	return Step{Kind: Relay}
+}
+
+// askAnother leaves an answer for another server's. Where there is none, the answer stands.
+func (x *Exchange) askAnother(now clock.Instant) (Step, bool) {
+	held, outcome, took := x.lease, x.outcome, x.took
+	x.query.Tried.Add(x.server)
+	if !x.acquire(now) {
+		return Step{}, false
+	}
+	held.Tell(outcome, took)
+	held.End()
+	x.answerBegun, x.Fresh = false, true
+	return x.again(now, true), true
 }
 
 // Done ends the exchange; it is called exactly once. f is nil, or what broke it after the response had begun.
 func (x *Exchange) Done(now clock.Instant, f *fault.Error) {
 	x.Times.End = now
+	if f != nil && f.Side == fault.Server && !(f.Kind == fault.Timeout && x.isOver(now)) {
+		x.outcome = pool.Broken
+	}
+	x.lease.Tell(x.outcome, x.took)
 	x.lease.End()
+	if x.Route != nil {
+		x.Route.Pool.Leave(x.Client.Loop)
+	}
 	if f == nil {
 		return
 	}

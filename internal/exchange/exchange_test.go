@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"poise/internal/balance"
 	"poise/internal/clock"
@@ -26,14 +27,21 @@ import (
 //	gone                         the client reset its connection
 //	answer 200                   a response's head came
 //	done | cut                   the exchange ends well, or breaks in the answer's body
+//	wait 500ms                   time passes
 func run(t *testing.T, servers int, request string, events ...string) []string {
 	t.Helper()
-	spec := pool.Spec{Name: "app", Policy: balance.RoundRobin()}
+	usual := route.Retry{Attempts: 4, Repeats: 1, Connect: true, Reset: true, Timeout: true}
+	return runWith(t, servers, usual, pool.Budget{Share: 20, Floor: 3}, request, events...)
+}
+
+func runWith(t *testing.T, servers int, retry route.Retry, budget pool.Budget, request string, events ...string) []string {
+	t.Helper()
+	spec := pool.Spec{Name: "app", Policy: balance.RoundRobin(), Budget: budget}
 	for i := range servers {
 		spec.Servers = append(spec.Servers, pool.ServerSpec{Name: fmt.Sprintf("s%d", i+1), Address: fmt.Sprintf("10.0.0.%d:80", i+1), Weight: 1})
 	}
 	p := pool.New(1, spec)
-	table, _, err := route.Build([]route.Listener{{Name: "web", Routes: []route.Spec{{Route: route.Route{Name: "app", Pool: p}, Match: route.Match{Path: "/app/*"}}}}})
+	table, _, err := route.Build([]route.Listener{{Name: "web", Routes: []route.Spec{{Route: route.Route{Name: "app", Pool: p, Retry: retry}, Match: route.Match{Path: "/app/*"}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +63,13 @@ func run(t *testing.T, servers int, request string, events ...string) []string {
 			continue
 		case "body":
 			x.BodyTouched()
+			continue
+		case "wait":
+			d, err := time.ParseDuration(arg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			now = now.Add(d)
 			continue
 		case "answer":
 			var status int
@@ -103,6 +118,9 @@ func decision(x *Exchange, s Step) string {
 		d := "forward " + x.Server().Name
 		if x.Fresh {
 			d += " fresh"
+		}
+		if s.After > 0 {
+			d += " later"
 		}
 		return d
 	case Relay:

@@ -46,7 +46,11 @@ func (x *Exchange) fail(f *fault.Error) Step {
 	cause, phase := endOf(f)
 	r := replyTo(f)
 	x.Own, x.Status = true, r.Status
-	x.mark(cause, phase, f.Error())
+	why := f.Error()
+	if x.Unpaid {
+		why += "; not repeated: the pool's retry budget is used up"
+	}
+	x.mark(cause, phase, why)
 	return Step{Kind: Answer, Reply: r}
 }
 

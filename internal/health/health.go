@@ -1,6 +1,8 @@
 // Package health holds one server's health as a pure state machine: probe results and the passing of time go in, changes
 // of state come out.
 //
+// Failures of requests come in as the decision that follows from them: Eject. What decides is the pool, which knows the other servers.
+//
 // It never probes, keeps no timer and takes no lock: internal/probe performs the probes, and internal/pool owns a Machine for
 // each server and guards it. Start reading at Machine.
 package health
@@ -19,9 +21,10 @@ const (
 	Checking State = iota // nothing is known yet; gets no requests
 	Up                    // gets requests
 	Down                  // gets none until probes succeed again
+	Ejected               // up as far as probes go, but requests to it failed: gets none for a while
 )
 
-var stateNames = [...]string{"checking", "up", "down"}
+var stateNames = [...]string{"checking", "up", "down", "ejected"}
 
 func (s State) String() string {
 	if int(s) < len(stateNames) {

@@ -1,6 +1,10 @@
 package health
 
-import "poise/internal/clock"
+import (
+	"time"
+
+	"poise/internal/clock"
+)
 
 // Machine is the health of one server.
 //
@@ -9,6 +13,9 @@ import "poise/internal/clock"
 //	Checking ──┤                                   Fall failures │   │ Rise successes
 //	           └─────────────────────────────────────────────► Down ─┘
 //	              first result failed, or none in time when added later
+//
+//	Up ── Eject ──► Ejected ── its time is over, or Rise probes succeed ──► Up
+//	                   └────── Fall failures ──► Down, which ends it
 //
 // The first result decides alone, whatever Fall and Rise say, also when it comes after the time was up and the state was
 // assumed. A first probe that got no answer is no result: the state is assumed as if the time was up, and the probe counts as
@@ -25,6 +32,46 @@ type Machine struct {
 	fails    int           // failures in a row
 	oks      int           // successes in a row
 	last     Result
+	out      ejection
+}
+
+// ejection is the time for which a server gets no requests because those before failed. Each one lasts longer than the one before, as long as they
+// follow each other closely.
+type ejection struct {
+	until clock.Instant // 0: there is none
+	ended clock.Instant // the last one
+	times int           // in a row
+	since clock.Instant
+	oks   int // successful probes in a row since
+}
+
+// Ejection says how long a server that is ejected gets no requests.
+type Ejection struct {
+	Time    time.Duration // the first time; the second lasts twice as long, the third three times [Envoy, base_ejection_time]
+	MaxTime time.Duration // at most; a server that had as long without one begins anew
+}
+
+// Eject takes a server that is up out for a while.
+func (m *Machine) Eject(now clock.Instant, e Ejection, reason string) (Event, bool) {
+	if m.State() != Up {
+		return Event{}, false
+	}
+	if m.out.times > 0 && now.Sub(m.out.ended) > e.MaxTime {
+		m.out.times = 0
+	}
+	times := m.out.times + 1
+	d := e.MaxTime
+	if e.Time <= e.MaxTime/time.Duration(times) {
+		d = e.Time * time.Duration(times)
+	}
+	m.out = ejection{until: now.Add(d), times: times, since: now}
+	return Event{At: now, From: Up, To: Ejected, Reason: reason + "; for " + d.String()}, true
+}
+
+// readmit ends an ejection.
+func (m *Machine) readmit(now clock.Instant, reason string) (Event, bool) {
+	m.out.until, m.out.ended, m.since = 0, now, now
+	return Event{At: now, From: Ejected, To: Up, Reason: reason}, true
 }
 
 // New returns the machine of a server that begins to be probed now. Without settings there are no probes.
@@ -58,17 +105,25 @@ func (m *Machine) Probed(now clock.Instant, r Result) (Event, bool) {
 		}
 		return Event{}, false
 	}
+	if m.out.oks++; !r.OK {
+		m.out.oks = 0
+	}
 	switch {
 	case m.state == Up && m.fails >= m.settings.Fall:
 		return m.turn(now, Down, r.Reason)
+	case m.out.oks >= m.settings.Rise && m.State() == Ejected:
+		return m.readmit(now, "probes succeed")
 	case m.state == Down && m.oks >= m.settings.Rise:
 		return m.turn(now, Up, "probes succeed")
 	}
 	return Event{}, false
 }
 
-// Expire assumes a state once the first result is overdue. Called before Deadline it does nothing.
+// Expire assumes a state once the first result is overdue, and ends an ejection whose time is over.
 func (m *Machine) Expire(now clock.Instant) (Event, bool) {
+	if m.out.until != 0 && now >= m.out.until {
+		return m.readmit(now, "its time is over")
+	}
 	if m.deadline == 0 || now < m.deadline {
 		return Event{}, false
 	}
@@ -88,22 +143,35 @@ func (m *Machine) turn(now clock.Instant, to State, reason string) (Event, bool)
 	if m.state == to {
 		return Event{}, false
 	}
-	e := Event{At: now, From: m.state, To: to, Reason: reason}
+	e := Event{At: now, From: m.State(), To: to, Reason: reason}
 	m.state, m.since = to, now
+	if m.out.until != 0 {
+		m.out.until, m.out.ended = 0, now
+	}
 	return e, true
 }
 
 // State returns the state.
-func (m *Machine) State() State { return m.state }
+func (m *Machine) State() State {
+	if m.out.until != 0 {
+		return Ejected
+	}
+	return m.state
+}
 
 // Usable tells whether the server may get requests.
-func (m *Machine) Usable() bool { return m.state == Up }
+func (m *Machine) Usable() bool { return m.State() == Up }
 
 // Known tells whether the first round is over: the state is no longer Checking.
 func (m *Machine) Known() bool { return m.state != Checking }
 
 // Since is when the state began.
-func (m *Machine) Since() clock.Instant { return m.since }
+func (m *Machine) Since() clock.Instant {
+	if m.out.until != 0 {
+		return m.out.since
+	}
+	return m.since
+}
 
 // Last is the latest probe's result, and whether there was one.
 func (m *Machine) Last() (Result, bool) { return m.last, m.probed }

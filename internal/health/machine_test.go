@@ -165,7 +165,7 @@ func TestWithDefaults(t *testing.T) {
 }
 
 func TestStateNames(t *testing.T) {
-	for s, want := range map[State]string{Checking: "checking", Up: "up", Down: "down", Down + 1: "unknown"} {
+	for s, want := range map[State]string{Checking: "checking", Up: "up", Down: "down", Ejected: "ejected", Ejected + 1: "unknown"} {
 		if got := s.String(); got != want {
 			t.Errorf("State(%d).String() = %q, want %q", s, got, want)
 		}

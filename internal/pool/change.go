@@ -9,6 +9,8 @@ import (
 type Event struct {
 	Server *Server
 	health.Event
+	Cause      Cause // of an ejection
+	ReportOnly bool  // it would have been ejected
 }
 
 // Probed takes the result of a probe of s. It returns the change of state that follows, if any. A result for a server that
@@ -23,11 +25,11 @@ func (p *Pool) Probed(now clock.Instant, s *Server, r health.Result) (Event, boo
 	if turned {
 		p.turned(now, s, e)
 	}
-	return Event{s, e}, turned
+	return Event{Server: s, Event: e}, turned
 }
 
-// Tick does what was put off: it decides on servers whose first probe is overdue, and rebuilds the pickers. It returns the
-// changes of state. Call it every 100 ms.
+// Tick does what was put off: it decides on servers whose first probe is overdue, ejects those whose requests fail, takes back those whose time is over, and
+// rebuilds the pickers. It returns the changes of state. Call it every 50 ms.
 func (p *Pool) Tick(now clock.Instant) []Event {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -35,9 +37,10 @@ func (p *Pool) Tick(now clock.Instant) []Event {
 	for _, s := range p.Servers() {
 		if e, turned := s.machine.Expire(now); turned {
 			p.turned(now, s, e)
-			events = append(events, Event{s, e})
+			events = append(events, Event{Server: s, Event: e})
 		}
 	}
+	events = append(events, p.judge(now)...)
 	p.refresh(now)
 	return events
 }
@@ -125,9 +128,12 @@ func (p *Pool) newServer(now clock.Instant, spec ServerSpec, atStart bool) *Serv
 // turned publishes a server's new state. mu is held.
 func (p *Pool) turned(now clock.Instant, s *Server, e health.Event) {
 	s.state.Store(uint32(e.To))
-	if (e.From == health.Up) != (e.To == health.Up) {
-		p.dirty = true
+	if e.To == health.Up {
+		// What was before says nothing about it as it is now.
+		s.tally.failures.Store(0)
+		s.sample()
 	}
+	p.dirty = p.dirty || e.From != health.Checking || e.To != health.Down // servers that are down or not known yet are in no view
 	p.refresh(now)
 }
 
@@ -147,16 +153,24 @@ func (p *Pool) refresh(now clock.Instant) {
 
 // rebuild builds and swaps the view. mu is held.
 func (p *Pool) rebuild(now clock.Instant) {
-	var primaries, backups []*Server
+	primaries, backups := p.inState(health.Up)
+	if len(primaries)+len(backups) == 0 {
+		primaries, backups = p.inState(health.Ejected) // better than none
+	}
+	p.view.Store(&view{newTier(primaries, p.policy, p.loops), newTier(backups, p.policy, p.loops)})
+	p.built, p.dirty = now, false
+}
+
+// inState lists the servers in a state that have a weight, by rank.
+func (p *Pool) inState(state health.State) (primaries, backups []*Server) {
 	for _, s := range p.Servers() {
 		switch {
-		case !s.machine.Usable() || s.Weight() < 1:
+		case s.machine.State() != state || s.Weight() < 1:
 		case s.Backup():
 			backups = append(backups, s)
 		default:
 			primaries = append(primaries, s)
 		}
 	}
-	p.view.Store(&view{newTier(primaries, p.policy, p.loops), newTier(backups, p.policy, p.loops)})
-	p.built, p.dirty = now, false
+	return primaries, backups
 }

@@ -1,11 +1,23 @@
 package pool
 
+import "time"
+
 // Lease is a server's slot, from the choice to the outcome. It is a value with one owner: a copy that is ended too would
 // count twice. The zero Lease holds nothing.
 type Lease struct{ server *Server }
 
 // Server is the server that was chosen; nil after End.
 func (l *Lease) Server() *Server { return l.server }
+
+// Tell says what the request came to, for its server's sake: took is the time until the answer's head; 0: it says
+// nothing about the server. Of several outcomes of one lease all count.
+func (l *Lease) Tell(o Outcome, took time.Duration) {
+	if s := l.server; s != nil && s.owner.eject != (Eject{}) {
+		if n := s.tally.add(o, took); n > 0 && n == s.owner.eject.Failures && s.owner.notify != nil {
+			s.owner.notify()
+		}
+	}
+}
 
 // End gives the slot back. A second End does nothing.
 func (l *Lease) End() {

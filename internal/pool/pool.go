@@ -36,7 +36,10 @@ type Spec struct {
 	ID      int // the number by which the statistics know the pool
 	Policy  Policy
 	Servers []ServerSpec
-	Health  *health.Settings     // nil: no probes, every server is up
+	Health  *health.Settings // nil: no probes, every server is up
+	Budget  Budget           // of repeats
+	Eject   Eject
+	Notify  func()               // asks for a Tick soon; called on loops, so it must not wait. nil: nobody
 	Loops   int                  // the number of loops; at least 1 is taken
 	NextID  func(ServerSpec) int // numbers new servers; nil: 0, 1, 2 and so on within this pool. Called under the pool's mutex
 }
@@ -50,6 +53,10 @@ type Pool struct {
 	health *health.Settings
 	loops  int
 	nextID func(ServerSpec) int
+	budget Budget
+	eject  Eject
+	notify func()
+	purses []purse // by loop
 
 	members atomic.Pointer[membership]
 	view    atomic.Pointer[view]
@@ -60,6 +67,7 @@ type Pool struct {
 	built   clock.Instant // when the view was built
 	dirty   bool          // the view is outdated and its rebuild was put off
 	started bool          // the first round of probes is over
+	swept   clock.Instant // when outliers were last looked for
 }
 
 // membership is an immutable list of the servers, with a number that grows when it is replaced.
@@ -71,6 +79,14 @@ type membership struct {
 // New returns a pool whose servers are there from the start.
 func New(now clock.Instant, spec Spec) *Pool {
 	p := &Pool{Name: spec.Name, ID: spec.ID, policy: spec.Policy, health: spec.Health, loops: max(spec.Loops, 1), nextID: spec.NextID}
+	p.eject, p.notify, p.swept = spec.Eject, spec.Notify, now
+	p.budget, p.purses = spec.Budget, make([]purse, p.loops)
+	for i := range p.purses {
+		p.purses[i].second = now
+		if p.budget != (Budget{}) {
+			p.purses[i].save(leastDepth)
+		}
+	}
 	if p.nextID == nil {
 		n := -1
 		p.nextID = func(ServerSpec) int { n++; return n }

@@ -3,6 +3,7 @@ package pool
 import (
 	"sync/atomic"
 
+	"poise/internal/clock"
 	"poise/internal/health"
 )
 
@@ -21,17 +22,26 @@ type Server struct {
 	state  atomic.Uint32 // health.State, published by the owner
 	gone   atomic.Bool   // removed from the pool
 
-	// machine is guarded by the owner's mutex.
+	// machine and before are guarded by the owner's mutex.
 	machine health.Machine
+	before  struct{ ended, failed, timed, waited int64 } // the tally at the last sweep
+
+	reported clock.Instant // when it was last said that it would be ejected; guarded likewise
+
+	ejections [len(causeNames)]atomic.Uint64
 
 	// What loops write for every request has cache lines of its own, so that the reads above stay cheap.
 	_        [64]byte
 	inFlight atomic.Int64
-	_        [56]byte
+	tally    tally
+	_        [64]byte
 }
 
 // InFlight is the number of leases that have not ended.
 func (s *Server) InFlight() int { return int(s.inFlight.Load()) }
+
+// Ejections is how often the server was ejected, for each cause.
+func (s *Server) Ejections(c Cause) uint64 { return s.ejections[c].Load() }
 
 // State is the state that the health machine is in.
 func (s *Server) State() health.State { return health.State(s.state.Load()) }

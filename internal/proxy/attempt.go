@@ -25,7 +25,7 @@ const (
 // attempt sends the request to the server that was chosen, and reads the head of its answer.
 func (e *serving) attempt() (reused bool, f *fault.Error) {
 	x, s, c := &e.s.x, e.s, e.c
-	s.want = upstream.Want{Server: x.Server(), Fresh: x.Fresh, By: e.by(x.Route.Timeouts.Connect), Client: c.Conn}
+	s.want = upstream.Want{Server: x.Server(), Fresh: x.Fresh, By: e.tryBy(e.by(x.Route.Timeouts.Connect)), Client: c.Conn}
 	if !exchange.Idempotent(s.req.Method) {
 		s.want.MaxAge = youngEnough
 	}
@@ -33,6 +33,7 @@ func (e *serving) attempt() (reused bool, f *fault.Error) {
 		c.Listen() // a reset must be seen while the server is at work; an upload reads anyway
 	}
 	e.serverIn, e.serverOut, e.keepServer = 0, 0, false
+	e.interims, e.interimBytes = 0, 0
 	u, f := c.p.up.Get(&s.want)
 	if f != nil {
 		return false, f
@@ -58,7 +59,7 @@ func (e *serving) sendRequest() *fault.Error {
 	if err != nil {
 		return &fault.Error{Side: fault.Internal, Op: fault.WriteHead, Err: err}
 	}
-	u.WriteBy(e.until)
+	u.WriteBy(e.tryBy(e.until))
 	u.StallAfter(x.Route.Timeouts.Write)
 	e.serverOut += int64(len(s.out) + len(s.upload.body))
 	if err := u.Send(s.out, s.upload.body); err != nil {
@@ -68,6 +69,14 @@ func (e *serving) sendRequest() *fault.Error {
 		e.startUpload()
 	}
 	return nil
+}
+
+// tryBy is t, or an earlier end of the present try. A body that is passed on as it comes can be sent but once: its try has no end of its own.
+func (e *serving) tryBy(t clock.Instant) clock.Instant {
+	if by := e.s.x.TryBy(); by != 0 && e.body != bodyStream && (t == 0 || by < t) {
+		return by
+	}
+	return t
 }
 
 // serverFault says who is to blame for an error on the server's connection: it may have been interrupted for the client's sake.
@@ -89,7 +98,7 @@ func (e *serving) readAnswer() *fault.Error {
 	s, u := e.s, e.u
 	u.ReadBy(0) // while the request is on its way, what bounds that bounds this
 	if !e.uploading() {
-		u.ReadBy(e.by(s.x.Route.Timeouts.Response))
+		u.ReadBy(e.tryBy(e.by(s.x.Route.Timeouts.Response)))
 	}
 	scan := h1.Scanner{Response: true}
 	complete := true // parse at once; after a first part, once the scanner has seen the end
@@ -204,6 +213,19 @@ func (e *serving) endAttempt(f *fault.Error) {
 	e.stopUpload()
 	e.closeServer()
 	e.reportAttempt(f)
+}
+
+// dropAnswer ends an attempt whose answer nobody gets. Its connection goes on if all of the answer is here.
+func (e *serving) dropAnswer() {
+	u, length := e.u, e.s.resp.Length
+	if e.s.resp.KeepAlive && length >= 0 && !e.uploading() && int64(u.Unread()) == int64(e.answerHead)+length {
+		for u.Unread() > 0 {
+			u.Discard(len(u.Buffered()))
+		}
+		e.keepServer = u.Clean()
+	}
+	e.stopUpload()
+	e.giveServerBack()
 }
 
 // closeServer ends the attempt's connection to the server.

@@ -210,6 +210,11 @@ func (e *serving) endServer(f *fault.Error) {
 	} else {
 		e.reportAttempt(nil)
 	}
+	e.giveServerBack()
+}
+
+// giveServerBack lets the server's connection serve others, or closes it.
+func (e *serving) giveServerBack() {
 	if !e.keepServer || e.u == nil {
 		e.closeServer()
 		return

@@ -6,6 +6,7 @@ import (
 	"poise/internal/accesslog"
 	"poise/internal/clock"
 	"poise/internal/fault"
+	"poise/internal/pool"
 	"poise/internal/stats"
 )
 
@@ -15,7 +16,7 @@ func (e *serving) report() {
 	p, x, t := e.c.p, &e.s.x, &e.s.x.Times
 	o := stats.Outcome{
 		Listener: e.c.l.Index, Route: -1, Pool: -1, Status: x.Status, Duration: t.End.Sub(t.FirstByte), In: e.bytesIn, Out: e.bytesOut,
-		Retries: max(0, x.Attempts-1), Rejected: x.Own, Cut: x.Cut, ClientAborted: x.Status == 499 || x.ClientLeft,
+		Retries: max(0, x.Attempts-1), Rejected: x.Own, Unpaid: x.Unpaid, Cut: x.Cut, ClientAborted: x.Status == 499 || x.ClientLeft,
 	}
 	if e.counted {
 		o.Route, o.Pool = x.Route.Index, x.Route.Pool.ID
@@ -70,15 +71,19 @@ func span(from, to clock.Instant) time.Duration {
 
 // reportAttempt counts one attempt; f says how it failed.
 func (e *serving) reportAttempt(f *fault.Error) {
-	x := &e.s.x
-	server := x.Server()
+	x, status := &e.s.x, 0
+	if x.Times.Response != 0 {
+		status = e.s.resp.Status
+	}
+	e.countAttempt(x.Server(), x.Times.Chosen, status, f)
+}
+
+// countAttempt counts an attempt at a server, which was chosen then.
+func (e *serving) countAttempt(server *pool.Server, chosen clock.Instant, status int, f *fault.Error) {
 	if server == nil {
 		return
 	}
-	a := stats.Attempt{Server: server.ID, Duration: e.now().Sub(x.Times.Chosen), In: e.serverIn, Out: e.serverOut}
-	if x.Times.Response != 0 {
-		a.Status = e.s.resp.Status
-	}
+	a := stats.Attempt{Server: server.ID, Status: status, Duration: e.now().Sub(chosen), In: e.serverIn, Out: e.serverOut}
 	e.c.p.stats.Attempt(&a)
 	if f != nil && f.Side == fault.Server {
 		e.c.p.stats.Failed(server.ID, f.Kind)

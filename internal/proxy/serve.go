@@ -1,8 +1,11 @@
 package proxy
 
 import (
+	"time"
+
 	"poise/internal/exchange"
 	"poise/internal/fault"
+	"poise/internal/upstream"
 )
 
 // serveOne is the life of one request. It reports whether the connection goes on.
@@ -29,19 +32,48 @@ func (e *serving) serveOne() bool {
 	for {
 		switch step.Kind {
 		case exchange.Forward:
+			if f := e.pause(step.After); f != nil {
+				step = x.Failed(e.now(), f, false)
+				continue
+			}
 			reused, f := e.attempt()
 			if f != nil {
 				e.endAttempt(f)
 				step = x.Failed(e.now(), f, reused)
 				continue
 			}
-			step = x.Responded(e.now(), &e.s.resp)
+			step = e.responded()
 		case exchange.Relay:
 			return e.relay()
 		case exchange.Answer:
 			return e.reply(&step.Reply)
 		}
 	}
+}
+
+// pause waits before another try. The client may leave meanwhile.
+func (e *serving) pause(d time.Duration) *fault.Error {
+	if d <= 0 {
+		return nil
+	}
+	e.c.p.loop.Sleep(d)
+	e.s.x.Resumed(e.now())
+	if upstream.Left(e.c.Conn) {
+		return clientFault(fault.Connect, e.c.Broken())
+	}
+	return nil
+}
+
+// responded asks what becomes of an answer whose head has come. One that another server's shall replace is dropped.
+func (e *serving) responded() exchange.Step {
+	x := &e.s.x
+	server, chosen := x.Server(), x.Times.Chosen
+	step := x.Responded(e.now(), &e.s.resp)
+	if step.Kind == exchange.Forward {
+		e.countAttempt(server, chosen, e.s.resp.Status, nil)
+		e.dropAnswer()
+	}
+	return step
 }
 
 // begin sets what counts for the whole exchange once its route is known.

@@ -18,6 +18,30 @@ type Route struct {
 	Pool     *pool.Pool       // where its requests go
 	Affinity *affinity.Cookie // nil: none
 	Timeouts Timeouts
+	Retry    Retry
+}
+
+// Retry says when a request is tried again. The zero Retry tries nothing again. Defaults are those of the configuration.
+type Retry struct {
+	Attempts int           // all tries, the first one too
+	Repeats  int           // of them, those after one that was sent
+	PerTry   time.Duration // for a try, up to its answer's head; 0: no bound of its own
+	// What a try may end with for another one to follow: no connection, a connection that ended before an answer, PerTry over, one of these statuses.
+	Connect, Reset, Timeout bool
+	Statuses                []Statuses
+}
+
+// Statuses are status codes, both ends included.
+type Statuses struct{ From, To int }
+
+// OnStatus tells whether an answer with this status lets another try follow.
+func (r *Retry) OnStatus(status int) bool {
+	for _, s := range r.Statuses {
+		if s.From <= status && status <= s.To {
+			return true
+		}
+	}
+	return false
 }
 
 // Timeouts bound the phases of an exchange. 0 means no bound. The defaults are those of the configuration; none is applied

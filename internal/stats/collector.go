@@ -68,6 +68,7 @@ var (
 
 	poolRequests    = describe("pool_requests_total", "Exchanges that ended, by the class of the status that the client got.", "pool", "code")
 	poolRetries     = describe("pool_retries_total", "Attempts after an exchange's first.", "pool")
+	poolUnpaid      = describe("pool_retries_refused_total", "Exchanges that failed, or kept a server's failure, because the retry budget was used up.", "pool")
 	poolUnavailable = describe("pool_unavailable_total", "Exchanges for which no server was usable.", "pool")
 	poolInFlight    = describe("pool_in_flight_requests", "Requests that are at the pool's servers.", "pool")
 	poolServers     = describe("pool_servers", "Servers of the pool, by state.", "pool", "state")
@@ -82,6 +83,7 @@ var (
 	serverOpened      = describe("server_connections_opened_total", "Connections made to the server.", "pool", "server")
 	serverReused      = describe("server_connection_reuses_total", "Attempts on a connection that was there already.", "pool", "server")
 	serverConnections = describe("server_connections", "Connections with the server that are open, idle ones too.", "pool", "server")
+	serverEjections   = describe("server_ejections_total", "Times at which the server was ejected, by cause.", "pool", "server", "cause")
 	serverProbes      = describe("server_probes_total", "Active health checks, by result.", "pool", "server", "result")
 
 	loopClients      = describe("loop_client_connections", "Open connections with clients that the loop serves.", "loop")
@@ -94,7 +96,7 @@ var (
 )
 
 // states are the states that pool_servers always has a series for.
-var states = []string{"checking", "up", "down"}
+var states = []string{"checking", "up", "down", "ejected"}
 
 // writer sends metrics to a scrape.
 type writer struct{ out chan<- prometheus.Metric }
@@ -138,6 +140,7 @@ func (w writer) pool(p *Pool, name string, servers []ServerNow) {
 	}
 	w.codes(poolRequests, &p.Codes, name)
 	w.counter(poolRetries, p.Retries, name)
+	w.counter(poolUnpaid, p.Unpaid, name)
 	w.counter(poolUnavailable, p.Unavailable, name)
 	w.gauge(poolInFlight, float64(inFlight), name)
 	for i, state := range states {
@@ -162,6 +165,9 @@ func (w writer) server(s *Server, n *ServerNow) {
 	w.counter(serverOpened, s.Opened, n.Pool, n.Server)
 	w.counter(serverReused, s.Reused, n.Pool, n.Server)
 	w.gauge(serverConnections, float64(s.Connections), n.Pool, n.Server)
+	for _, c := range n.Ejections {
+		w.counter(serverEjections, c.N, n.Pool, n.Server, c.Name)
+	}
 	w.counter(serverProbes, n.ProbesPassed, n.Pool, n.Server, "passed")
 	w.counter(serverProbes, n.ProbesFailed, n.Pool, n.Server, "failed")
 }

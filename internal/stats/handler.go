@@ -48,9 +48,16 @@ type RouteName struct {
 type ServerNow struct {
 	ID                         int
 	Pool, Server               string
-	State                      string // as health.State prints it: "checking", "up", "down"
+	State                      string // as health.State prints it: "checking", "up", "down", "ejected"
 	InFlight                   int
 	ProbesPassed, ProbesFailed uint64
+	Ejections                  []Count // by cause
+}
+
+// Count is a number with its name.
+type Count struct {
+	Name string
+	N    uint64
 }
 
 // scrapeTimeout is Prometheus' own default for one scrape.

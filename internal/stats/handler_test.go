@@ -27,7 +27,7 @@ func busy() Source {
 				Routes:    []RouteName{{3, "web", "api"}},
 				Pools:     []Name{{2, "app"}},
 				Servers: []ServerNow{
-					{ID: 40, Pool: "app", Server: "a:1", State: "up", InFlight: 3, ProbesPassed: 9, ProbesFailed: 1},
+					{ID: 40, Pool: "app", Server: "a:1", State: "up", InFlight: 3, ProbesPassed: 9, ProbesFailed: 1, Ejections: []Count{{"failures", 2}, {"latency", 0}}},
 					{ID: 41, Pool: "app", Server: "b:1", State: "down", InFlight: 2},
 				},
 			}
@@ -70,6 +70,7 @@ func TestHandlerShowsSums(t *testing.T) {
 		`poise_route_aborted_after_head_total{listener="web",route="api"} 40`,
 		`poise_pool_requests_total{code="4xx",pool="app"} 22`,
 		`poise_pool_retries_total{pool="app"} 40`,
+		`poise_pool_retries_refused_total{pool="app"} 40`,
 		`poise_pool_unavailable_total{pool="app"} 2`,
 		`poise_pool_in_flight_requests{pool="app"} 5`,
 		`poise_pool_servers{pool="app",state="up"} 1`,
@@ -82,6 +83,7 @@ func TestHandlerShowsSums(t *testing.T) {
 		`poise_server_requests_total{code="2xx",pool="app",server="b:1"} 0`,
 		`poise_server_duration_seconds_count{pool="app",server="a:1"} 40`,
 		`poise_server_probes_total{pool="app",result="failed",server="a:1"} 1`,
+		`poise_server_ejections_total{cause="failures",pool="app",server="a:1"} 2`,
 		`poise_loop_long_turns_total{loop="0"} 1`,
 		`poise_loop_long_turns_total{loop="1"} 2`,
 		`poise_loop_panics_total{loop="0"} 1`,

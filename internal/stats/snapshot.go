@@ -91,6 +91,7 @@ type Route struct {
 type Pool struct {
 	Codes       Codes // exchanges, by what the client got
 	Retries     uint64
+	Unpaid      uint64 // exchanges that were not sent again for want of budget
 	Unavailable uint64 // exchanges for which there was no server
 }
 
@@ -162,6 +163,7 @@ func (r *Route) add(o *Route) {
 func (p *Pool) add(o *Pool) {
 	p.Codes.add(&o.Codes)
 	p.Retries += o.Retries
+	p.Unpaid += o.Unpaid
 	p.Unavailable += o.Unavailable
 }
 

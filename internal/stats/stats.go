@@ -29,6 +29,7 @@ type Outcome struct {
 	Duration              time.Duration
 	In, Out               int64 // bytes from and to the client
 	Retries               int   // attempts after the first
+	Unpaid                bool  // it was not sent again for want of budget
 	Rejected              bool  // Poise answered itself
 	Cut                   bool  // the response broke off after its head
 	ClientAborted         bool
@@ -76,6 +77,9 @@ func (l *Loop) Exchange(o *Outcome) {
 	if p := slot(&l.s.Pools, o.Pool); p != nil {
 		p.Codes[class]++
 		p.Retries += uint64(o.Retries)
+		if o.Unpaid {
+			p.Unpaid++
+		}
 	}
 }
 

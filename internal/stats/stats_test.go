@@ -130,7 +130,7 @@ func everything(l *Loop) {
 	for _, status := range append(rejections[:], 100, 302, 0, 418) {
 		l.Start(3)
 		l.Exchange(&Outcome{
-			Listener: 1, Route: 3, Pool: 2, Status: status, Duration: 3 * time.Second, In: 1, Out: 2, Retries: 1,
+			Listener: 1, Route: 3, Pool: 2, Status: status, Duration: 3 * time.Second, In: 1, Out: 2, Retries: 1, Unpaid: true,
 			Rejected: true, Cut: true, ClientAborted: true,
 		})
 		l.Attempt(&Attempt{Server: 40, Status: status, Duration: time.Millisecond, In: 1, Out: 2})

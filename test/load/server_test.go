@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -99,10 +100,28 @@ func serverRole() (addr string, err error) {
 type answerer struct {
 	name   string
 	record io.Writer // one write a request, which a kill cannot take back
+	mode   atomic.Pointer[string]
+	asked  atomic.Int64
 }
 
+// modePath is where a test tells a server how to answer, in the query: one of the modes.
+const modePath = "/mode"
+
+// The modes of a server, beside "".
+const (
+	resets   = "reset" // every request is answered by a reset
+	halfFail = "half"  // every other one by 500
+)
+
 func (a *answerer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == probePath {
+	switch r.URL.Path {
+	case probePath:
+		return
+	case modePath:
+		a.mode.Store(&r.URL.RawQuery)
+		return
+	}
+	if a.fails(w) {
 		return
 	}
 	q := r.URL.Query()
@@ -115,6 +134,35 @@ func (a *answerer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rest()
 	}
 	a.answer(w, q, hex.EncodeToString(sum.Sum(nil)))
+}
+
+// fails does what the mode says, and tells whether that was all.
+func (a *answerer) fails(w http.ResponseWriter) bool {
+	mode := a.mode.Load()
+	switch {
+	case mode == nil || *mode == "":
+		return false
+	case *mode == resets:
+		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			_ = conn.(*net.TCPConn).SetLinger(0)
+			_ = conn.Close()
+		}
+		return true
+	case a.asked.Add(1)%2 == 0:
+		w.WriteHeader(http.StatusInternalServerError)
+		return true
+	}
+	return false
+}
+
+// set puts the server into a mode.
+func (s *server) set(t testing.TB, mode string) {
+	t.Helper()
+	resp, err := http.Get("http://" + s.addr + modePath + "?" + mode)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
 }
 
 func (a *answerer) answer(w http.ResponseWriter, q url.Values, sum string) {

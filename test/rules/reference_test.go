@@ -78,7 +78,7 @@ func scraped(t *testing.T) map[string]string {
 		Names: func() stats.Names {
 			return stats.Names{
 				Listeners: []stats.Name{{Name: "l"}}, Routes: []stats.RouteName{{Listener: "l", Route: "r"}}, Pools: []stats.Name{{Name: "p"}},
-				Servers: []stats.ServerNow{{Pool: "p", Server: "s", State: "up"}},
+				Servers: []stats.ServerNow{{Pool: "p", Server: "s", State: "up", Ejections: []stats.Count{{Name: "failures"}}}},
 			}
 		},
 		LogDropped: func() uint64 { return 0 }, LogWriteErrors: func() uint64 { return 0 },

@@ -18,14 +18,14 @@ func before(t *testing.T, s testkit.Setup, m scripts, settings ...string) (*test
 	return beforeServers(t, s, []*testkit.Server{server}, settings...), server
 }
 
-// beforeServers starts Poise before servers.
+// beforeServers starts Poise before servers. They are not ejected, however often they fail.
 func beforeServers(t *testing.T, s testkit.Setup, servers []*testkit.Server, settings ...string) *testkit.Poise {
 	t.Helper()
 	var list []string
 	for _, server := range servers {
 		list = append(list, server.Addr)
 	}
-	return testkit.Start(t, s, "listen: 127.0.0.1:0\nservers: ["+strings.Join(list, ", ")+"]\n"+strings.Join(settings, "\n")+"\n")
+	return testkit.Start(t, s, "listen: 127.0.0.1:0\nservers: ["+strings.Join(list, ", ")+"]\neject: { enabled: false }\n"+strings.Join(settings, "\n")+"\n")
 }
 
 // getOf is a GET as it is sent.

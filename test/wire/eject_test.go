@@ -1,0 +1,100 @@
+package wire
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"poise/internal/testkit"
+)
+
+// A server whose requests fail is left alone for a while, and comes back.
+func TestEjectAndReadmit(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		fail testkit.Script
+	}{
+		{"closes", testkit.ReplyAndClose("")},
+		{"answers 503", testkit.Reply("HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno")},
+		{"breaks off within its answer", testkit.ReplyAndClose("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")},
+		{"answers nonsense", testkit.ReplyAndClose("hello\r\n\r\n")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+				bad := testkit.Serve(t, testkit.Paths(scripts{"/": tt.fail}))
+				good := testkit.Serve(t, testkit.Paths(scripts{"/": testkit.Reply("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")}))
+				p := testkit.Start(t, s, fmt.Sprintf(`
+listen: 127.0.0.1:0
+servers: [%s, %s]
+policy: round_robin
+retry: { attempts: 1 }
+eject: { time: 600ms }
+`, bad.Addr, good.Addr))
+				state := func() string { return p.App.Status().Pools[0].Servers[0].State }
+				ask := func() bool { // on a connection of its own: some answers end it
+					c := testkit.Dial(t, p.Addr)
+					c.Send(getOf("/", "Connection: close"))
+					r, err := c.TryRead("GET")
+					_ = c.Close()
+					return err == nil && r.StatusCode == 200 && r.Body == "good"
+				}
+				testkit.Eventually(t, "ejection", func() bool { ask(); return state() == "ejected" })
+				before := strings.Count(bad.Got(), "GET /")
+				if before < 5 {
+					t.Errorf("ejected after %d requests, want 5 at least", before)
+				}
+				// Pickers follow within 100 ms.
+				testkit.Eventually(t, "requests that go to the good server alone", func() bool {
+					for range 10 {
+						if !ask() {
+							return false
+						}
+					}
+					return state() == "ejected"
+				})
+				testkit.Eventually(t, "return", func() bool { return state() == "up" })
+				testkit.Eventually(t, "request to it", func() bool { ask(); return strings.Count(bad.Got(), "GET /") > before })
+			})
+		})
+	}
+}
+
+// What the client does wrong, and what a server rightly refuses, is no failure of the server.
+func TestEjectForServersFaultsOnly(t *testing.T) {
+	t.Parallel()
+	stall := func(p *testkit.Peer, _ string) bool { _, _ = p.AwaitEnd(); return false }
+	for _, tt := range []struct {
+		name   string
+		answer testkit.Script
+		leaves bool // the client does not wait
+	}{
+		{"500", testkit.Reply("HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno"), false},
+		{"404", testkit.Reply("HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\nno"), false},
+		{"the client leaves", stall, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+				one, two := testkit.Serve(t, testkit.Paths(scripts{"/": tt.answer})), testkit.Serve(t, testkit.Paths(scripts{"/": tt.answer}))
+				p := testkit.Start(t, s, "listen: 127.0.0.1:0\npolicy: round_robin\nservers: ["+one.Addr+", "+two.Addr+"]\nretry: { attempts: 1 }\n")
+				for i := range 24 {
+					c := testkit.Dial(t, p.Addr)
+					if !tt.leaves {
+						c.Get("/")
+						_ = c.Close()
+						continue
+					}
+					c.Send(getOf("/"))
+					testkit.Eventually(t, "request at a server", func() bool { return strings.Count(one.Got()+two.Got(), "GET / ") > i })
+					c.ResetConn()
+				}
+				p.Parsed(t, 24)
+				for _, server := range p.App.Status().Pools[0].Servers {
+					if server.State != "up" {
+						t.Errorf("a server is %s, want up", server.State)
+					}
+				}
+			})
+		})
+	}
+}

@@ -63,8 +63,13 @@ func (c *checker) shape() {
 		key   string
 		field any
 	}{
-		{"listen", &x.Listen}, {"servers", &x.Single.Servers}, {"policy", &x.Single.Policy}, {"health", &x.Single.Health}, {"affinity", &x.Single.Affinity},
-		{"retry", &x.Single.Retry}, {"eject", &x.Single.Eject},
+		{"listen", &x.Listen},
+		{"servers", &x.Single.Servers},
+		{"policy", &x.Single.Policy},
+		{"health", &x.Single.Health},
+		{"affinity", &x.Single.Affinity},
+		{"retry", &x.Single.Retry},
+		{"eject", &x.Single.Eject},
 	}
 	long := ""
 	switch {

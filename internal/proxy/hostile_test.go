@@ -242,8 +242,11 @@ func newRigWith(t *testing.T, driver, server string, tm route.Timeouts, policy p
 		t.Fatal(err)
 	}
 	t.Cleanup(l.Stop)
-	pl := pool.New(clock.Now(), pool.Spec{Name: "p", Policy: policy, Servers: []pool.ServerSpec{{Address: server, Weight: 1}}, Loops: 1})
-	table, _, err := route.Build([]route.Listener{{Name: "l", Routes: []route.Spec{{Route: route.Route{Name: "r", Pool: pl, Timeouts: tm}}}}})
+	pl := pool.New(clock.Now(), pool.Spec{
+		Name: "p", Policy: policy, Servers: []pool.ServerSpec{{Address: server, Weight: 1}}, Budget: pool.Budget{Share: 20}, Loops: 1,
+	})
+	again := route.Retry{Attempts: 4, Repeats: 1, Connect: true, Reset: true}
+	table, _, err := route.Build([]route.Listener{{Name: "l", Routes: []route.Spec{{Route: route.Route{Name: "r", Pool: pl, Timeouts: tm, Retry: again}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,7 +102,7 @@ func (a *App) start() error {
 	if err := a.bind(n); err != nil {
 		return err
 	}
-	a.limits.Spare = min(sys.Backlog()*n*len(a.sockets), a.limits.Connections/2)
+	a.limits.Spare = min(sys.Backlog()*n*len(a.sockets), max(a.limits.Connections/2, leastSpare))
 	if err := a.openLog(n); err != nil {
 		return err
 	}
@@ -122,6 +122,9 @@ func (a *App) start() error {
 	go a.tend()
 	return a.startAdmin()
 }
+
+// leastSpare is up to how small a connection limit accepting always goes one by one.
+const leastSpare = 1024
 
 // setLimits derives from the descriptor limit what the configuration leaves open: an exchange needs two connections, and some descriptors are kept
 // for all else.

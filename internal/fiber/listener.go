@@ -71,6 +71,14 @@ func (ln *Listener) arm() {
 	}
 }
 
+// Recheck asks Sparing again: other loops may have taken the places meanwhile.
+func (ln *Listener) Recheck() {
+	if ln.many && ln.armed && !ln.paused && !ln.draining && ln.sparing() {
+		ln.many = false
+		ln.loop.driver.stopAccept(ln)
+	}
+}
+
 func (ln *Listener) sparing() bool { return ln.on.Sparing != nil && ln.on.Sparing() }
 
 // Pause stops accepting: what comes waits in the kernel's queue. Resume goes on.

@@ -20,11 +20,9 @@ func (d *uring) endAccept(ln *Listener, e *sys.CQE) {
 	if e.Res >= 0 {
 		d.accepted(ln, int(e.Res))
 	}
-	if ln.many && !ln.paused && !ln.draining && ln.sparing() {
-		ln.many = false
-		d.stopAccept(ln)
-	}
-	if e.Flags&sys.CQEMore == 0 {
+	if e.Flags&sys.CQEMore != 0 {
+		ln.Recheck()
+	} else {
 		err := e.Err()
 		if sys.IsCancelled(err) {
 			err = nil

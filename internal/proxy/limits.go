@@ -11,8 +11,8 @@ import (
 type Limits struct {
 	// Connections is the most client connections at a time; PerClient those of one address. 0: no bound.
 	Connections, PerClient int
-	// Spare is how many connections may be accepted at once: what the listeners' queues can hold, and half of Connections at most. With fewer places left
-	// than that, accepting goes one by one, so that those for whom there is none stay in the queues and take no descriptors.
+	// Spare is how many connections may be accepted at once, such as the listeners' queues can hold. With fewer places left than that, accepting goes one by
+	// one, so that those for whom there is none stay in the queues and take no descriptors.
 	Spare int
 
 	total  atomic.Int64
@@ -52,6 +52,9 @@ func (l *Limits) admit() bool {
 func (l *Limits) sparing() bool {
 	return l.Connections != 0 && l.total.Load()+int64(l.Spare) > int64(l.Connections)
 }
+
+// full tells that all places are taken.
+func (l *Limits) full() bool { return l.Connections != 0 && l.total.Load() >= int64(l.Connections) }
 
 // enter counts a connection of a client, and tells whether it may stay. leave follows in either case.
 func (l *Limits) enter(a netip.Addr) bool {

@@ -102,6 +102,7 @@ func (p *Loop) tick() {
 	}
 	for _, a := range p.accepts {
 		a.resume()
+		a.ln.Recheck()
 	}
 }
 

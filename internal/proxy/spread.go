@@ -28,10 +28,10 @@ func NewSpread(n int) *Spread { return &Spread{loops: make([]spreadLoop, n)} }
 // Open lets connections move: from now on no loop gets another listener.
 func (s *Spread) Open() { s.open.Store(true) }
 
-// place counts a connection that a loop has accepted, and returns the loop that shall have it.
-func (s *Spread) place(own int) int {
+// place counts a connection that a loop has accepted, and returns the loop that shall have it. stay: no other one.
+func (s *Spread) place(own int, stay bool) int {
 	to := own
-	if s.open.Load() && !s.loops[own].p.draining {
+	if !stay && s.open.Load() && !s.loops[own].p.draining {
 		least := own
 		for i := range s.loops {
 			if s.loops[i].load.Load() < s.loops[least].load.Load() {
@@ -46,10 +46,11 @@ func (s *Spread) place(own int) int {
 	return to
 }
 
-// place is the listener's on the loop that shall have the next connection.
+// place is the listener's on the loop that shall have the next connection. One for which there is no room stays, so that the loop that has accepted it
+// accepts no more.
 func (a *accepter) place() *fiber.Listener {
 	s, own := a.loop.cfg.Spread, a.loop.loop.Index
-	to := s.place(own)
+	to := s.place(own, a.loop.cfg.Limits.full())
 	if to == own {
 		return a.ln
 	}

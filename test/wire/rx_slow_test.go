@@ -162,9 +162,9 @@ func TestRX1ConnectionsInAll(t *testing.T) {
 				t.Error("a connection beyond the limit of 4 was served")
 			}
 		}
-		// They take no descriptors meanwhile; a loop learns of the limit by one that it accepts beyond it, and others are on their way then.
-		if n := p.App.Status().Listeners[0].Connections; n > int64(4+8*s.Loops) {
-			t.Errorf("%d connections are accepted, want %d at most", n, 4+8*s.Loops)
+		// They take few descriptors meanwhile: on each loop the one by which it learns of the limit, and the eight that the net driver takes ahead.
+		if n, most := p.App.Status().Listeners[0].Connections, int64(4+9*s.Loops); n > most {
+			t.Errorf("%d connections are accepted, want %d at most", n, most)
 		}
 		for _, c := range clients {
 			wantOpen(t, c)

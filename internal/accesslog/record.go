@@ -27,6 +27,7 @@ type Record struct {
 	BytesIn   int64
 	BytesOut  int64
 	Attempts  int
+	Queued    int     // its place in the pool's queue when it came there, from 1; 0: it did not wait
 	Reason    string  // why it ended, in words
 	End       [4]byte // the same as HAProxy's four letters; a zero byte is printed as "-"
 
@@ -113,6 +114,8 @@ func (r *Record) append(b []byte, s *stamp) []byte {
 	b = strconv.AppendInt(b, r.BytesOut, 10)
 	b = append(b, `,"attempts":`...)
 	b = strconv.AppendInt(b, int64(r.Attempts), 10)
+	b = append(b, `,"queued":`...)
+	b = strconv.AppendInt(b, int64(r.Queued), 10)
 	b = append(b, `,"reason":"`...)
 	b = appendText(b, r.Reason, maxField)
 	b = append(b, `","end":"`...)

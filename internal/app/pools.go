@@ -51,7 +51,7 @@ func (a *App) buildPools(loops int) error {
 func (a *App) newPool(id int, c *config.Pool, loops int, secret []byte) (*poolState, error) {
 	spec := pool.Spec{
 		Name: c.Name, ID: id, Policy: policyOf(c.Policy), Servers: a.serversOf(c), Loops: loops, Budget: budgetOf(&c.Retry), Eject: ejectOf(&c.Eject),
-		Notify: a.tendSoon,
+		Notify: a.tendSoon, MaxRequests: c.MaxRequests, Queue: pool.Queue(c.Queue), SlowStart: c.SlowStart, FailOpen: failOpenOf(&c.FailOpen),
 	}
 	spec.NextID = func(s pool.ServerSpec) int { return a.serverID(c.Name, s) }
 	if c.Health != nil {
@@ -200,7 +200,7 @@ func (a *App) serversOf(c *config.Pool) []pool.ServerSpec {
 	defer a.mu.Unlock()
 	var specs []pool.ServerSpec
 	for _, s := range c.Servers {
-		spec := pool.ServerSpec{Name: string(s.Address), Address: string(s.Address), Weight: s.Weight, Backup: s.Backup}
+		spec := pool.ServerSpec{Name: string(s.Address), Address: string(s.Address), Weight: s.Weight, Backup: s.Backup, MaxRequests: s.MaxRequests}
 		if !isName(s.Address) {
 			specs = append(specs, spec)
 			continue
@@ -232,6 +232,14 @@ func ejectOf(e *config.Eject) pool.Eject {
 		Failures: e.ConsecutiveFailures, SuccessRate: float64(e.SuccessRate), Latency: float64(e.Latency), Interval: e.Interval, MinRequests: e.MinRequests,
 		Time: e.Time, MaxTime: e.MaxTime, MaxShare: int(e.MaxShare), ReportOnly: e.ReportOnly,
 	}
+}
+
+// failOpenOf is the share of servers in hundredths; below zero: never.
+func failOpenOf(f *config.FailOpen) int {
+	if !f.Enabled {
+		return -1
+	}
+	return int(f.Share)
 }
 
 func budgetOf(r *config.Retry) pool.Budget {

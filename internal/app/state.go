@@ -93,7 +93,7 @@ func (a *App) statNames() stats.Names {
 		n.Routes = append(n.Routes, stats.RouteName{ID: r.Index, Listener: listener[r.Name], Route: r.Name})
 	}
 	for _, p := range a.pools {
-		n.Pools = append(n.Pools, stats.Name{ID: p.pool.ID, Name: p.cfg.Name})
+		n.Pools = append(n.Pools, stats.PoolNow{ID: p.pool.ID, Name: p.cfg.Name, Waiting: p.pool.Waiting()})
 		for _, s := range p.pool.Servers() {
 			now := stats.ServerNow{ID: s.ID, Pool: s.Pool, Server: s.Name, State: s.State().String(), InFlight: s.InFlight()}
 			for _, c := range pool.Causes() {
@@ -126,7 +126,7 @@ func (a *App) Status() Status {
 		st.Listeners = append(st.Listeners, ls)
 	}
 	for _, p := range a.pools {
-		ps := PoolStatus{Name: p.cfg.Name, Policy: p.cfg.Policy.Name}
+		ps := PoolStatus{Name: p.cfg.Name, Policy: p.cfg.Policy.Name, Waiting: p.pool.Waiting()}
 		for _, s := range p.pool.Servers() {
 			m := p.pool.Health(s)
 			ss := ServerStatus{

@@ -28,6 +28,7 @@ type ListenerStatus struct {
 type PoolStatus struct {
 	Name    string         `json:"name"`
 	Policy  string         `json:"policy"`
+	Waiting int            `json:"waiting"` // requests in the queue
 	Servers []ServerStatus `json:"servers"`
 }
 

@@ -47,12 +47,12 @@ func (r *rng) below(n uint64) uint64 {
 	return hi
 }
 
-// weightsOf returns the servers' weights, at least 1 each, divided by what they have in common; and whether all are equal.
+// weightsOf returns the servers' weights as they count at present, at least 1 each, divided by what they have in common; and whether all are equal.
 func weightsOf(servers []*pool.Server) (weights []int, equal bool) {
 	weights = make([]int, len(servers))
 	common := 0
 	for i, s := range servers {
-		weights[i] = max(s.Weight(), 1)
+		weights[i] = max(s.Share(), 1)
 		common = gcd(weights[i], common)
 	}
 	for i := range weights {

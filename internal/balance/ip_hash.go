@@ -45,7 +45,7 @@ func (h *hashPicker) Pick(q *pool.Query) *pool.Server {
 	var most uint64
 	score := math.Inf(-1)
 	for i, s := range h.servers {
-		if q.Tried.Len() > 0 && q.Tried.Has(s) {
+		if q.Skips(s) {
 			continue
 		}
 		x := mix(client ^ h.seeds[i])

@@ -45,9 +45,9 @@ type leastPicker struct {
 func (l *leastPicker) Pick(q *pool.Query) *pool.Server {
 	var best int
 	if l.choices == 0 {
-		best = l.scan(&q.Tried)
+		best = l.scan(q)
 	} else {
-		best = l.sample(&q.Tried)
+		best = l.sample(q)
 	}
 	if best < 0 {
 		return nil
@@ -57,11 +57,11 @@ func (l *leastPicker) Pick(q *pool.Query) *pool.Server {
 
 // scan looks at all. Of those that share the least load each wins in proportion to its weight, so that a pool with little
 // to do spreads it as a busy one would.
-func (l *leastPicker) scan(tried *pool.Set) int {
+func (l *leastPicker) scan(q *pool.Query) int {
 	best := -1
 	var least, ties uint64 // the load of best, times its weight; the weights of all that have this load
 	for i, s := range l.servers {
-		if tried.Len() > 0 && tried.Has(s) {
+		if q.Skips(s) {
 			continue
 		}
 		load, w := load(s), l.weights[i]
@@ -84,19 +84,22 @@ func (l *leastPicker) scan(tried *pool.Set) int {
 }
 
 // sample draws servers by weight and takes the least loaded. The same server drawn twice is drawn again, a few times.
-func (l *leastPicker) sample(tried *pool.Set) int {
-	best := l.draw(&l.rng, tried)
+func (l *leastPicker) sample(q *pool.Query) int {
+	best := l.draw(&l.rng, q)
 	if best < 0 {
 		return -1
 	}
 	least := load(l.servers[best])
 	for range l.choices - 1 {
-		i := l.draw(&l.rng, tried)
+		i := l.draw(&l.rng, q)
 		for range draws {
 			if i != best {
 				break
 			}
-			i = l.draw(&l.rng, tried)
+			i = l.draw(&l.rng, q)
+		}
+		if i < 0 {
+			break // the first is the only one that is not full
 		}
 		if x := load(l.servers[i]); x*l.weights[best] < least*l.weights[i] {
 			best, least = i, x

@@ -26,7 +26,7 @@ type randomPicker struct {
 }
 
 func (r *randomPicker) Pick(q *pool.Query) *pool.Server {
-	if i := r.draw(&r.rng, &q.Tried); i >= 0 {
+	if i := r.draw(&r.rng, q); i >= 0 {
 		return r.servers[i]
 	}
 	return nil
@@ -79,40 +79,29 @@ func newWeighted(servers []*pool.Server) weighted {
 	return w
 }
 
-// draws bounds how often draw tries its luck before it looks at what is left. At most 8 servers can be tried, so that only
-// lopsided weights get there.
+// draws bounds how often draw tries its luck before it looks at what is left: nearly all are full, or weights are lopsided.
 const draws = 8
 
-// draw returns the index of a server that is not in tried, or -1.
-func (w *weighted) draw(r *rng, tried *pool.Set) int {
+// draw returns the index of a server that q does not skip, or -1.
+func (w *weighted) draw(r *rng, q *pool.Query) int {
 	n := uint64(len(w.servers))
 	for range draws {
 		i := int(r.below(n))
 		if w.split != nil && r.below(w.total) >= w.split[i] {
 			i = w.alias[i]
 		}
-		if tried.Len() == 0 || !tried.Has(w.servers[i]) {
+		if !q.Skips(w.servers[i]) {
 			return i
 		}
 	}
-	left := w.total
+	best, sum := -1, uint64(0)
 	for i, s := range w.servers {
-		if tried.Has(s) {
-			left -= w.weights[i]
-		}
-	}
-	if left == 0 {
-		return -1
-	}
-	at := r.below(left)
-	for i, s := range w.servers {
-		if tried.Has(s) {
+		if q.Skips(s) {
 			continue
 		}
-		if at < w.weights[i] {
-			return i
+		if sum += w.weights[i]; r.below(sum) < w.weights[i] { // so that each is left in proportion to its weight
+			best = i
 		}
-		at -= w.weights[i]
 	}
-	return -1
+	return best
 }

@@ -60,7 +60,7 @@ func (c *cyclePicker) Pick(q *pool.Query) *pool.Server {
 		if c.next++; c.next == len(c.cycle) {
 			c.next = 0
 		}
-		if !q.Tried.Has(s) {
+		if !q.Skips(s) {
 			return s
 		}
 	}
@@ -77,7 +77,7 @@ type smoothPicker struct {
 func (c *smoothPicker) Pick(q *pool.Query) *pool.Server {
 	best, total := -1, 0
 	for i, s := range c.servers {
-		if q.Tried.Has(s) {
+		if q.Skips(s) {
 			continue
 		}
 		c.balance[i] += c.weights[i]

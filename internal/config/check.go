@@ -70,6 +70,10 @@ func (c *checker) shape() {
 		{"affinity", &x.Single.Affinity},
 		{"retry", &x.Single.Retry},
 		{"eject", &x.Single.Eject},
+		{"max_requests", &x.Single.MaxRequests},
+		{"queue", &x.Single.Queue},
+		{"slow_start", &x.Single.SlowStart},
+		{"fail_open", &x.Single.FailOpen},
 	}
 	long := ""
 	switch {

@@ -21,6 +21,7 @@ func (c *checker) pool(p *Pool) {
 	}
 	c.retry(&p.Retry)
 	c.eject(p)
+	c.full(p)
 	if p.Affinity != nil && !c.broken[p.Affinity] {
 		switch cookie := p.Affinity.Cookie; {
 		case cookie != nil && !c.broken[cookie]:
@@ -170,11 +171,35 @@ func (c *checker) eject(p *Pool) {
 		c.warn(c.at[&e.ConsecutiveFailures], "eject has no effect: all of its rules are switched off", "write enabled: false")
 	}
 	if c.set(e) && len(p.Servers) == 1 && e.Enabled && !c.broken[&p.Servers] {
-		host, _ := p.Servers[0].Address.HostPort()
-		if _, err := netip.ParseAddr(host); err == nil { // a name may have several addresses
+		if !isName(p.Servers[0].Address) {
 			c.warn(c.at[e], "eject has no effect: a pool's only server is never ejected", "")
 		}
 	}
+}
+
+// full checks what happens when servers have all that they may have, or are down.
+func (c *checker) full(p *Pool) {
+	limited, unknown := p.MaxRequests > 0, c.broken[&p.Servers] || c.broken[&p.MaxRequests]
+	for _, s := range p.Servers {
+		unknown = unknown || c.broken[s]
+		limited = limited || (!c.broken[s] && s.MaxRequests > 0)
+	}
+	if c.set(&p.Queue) && !limited && !unknown {
+		c.warn(c.at[&p.Queue], "queue has no effect: neither the pool nor a server has max_requests, so nothing ever waits", "add max_requests")
+	}
+	if c.set(&p.FailOpen) && p.FailOpen.Enabled && p.Health == nil && !c.broken[&p.Health] {
+		c.warn(c.at[&p.FailOpen], "fail_open has no effect: without health no server is ever down", "")
+	}
+	if c.set(&p.SlowStart) && p.SlowStart > 0 && len(p.Servers) == 1 && !unknown && !isName(p.Servers[0].Address) {
+		c.warn(c.at[&p.SlowStart], "slow_start has no effect: the pool has one server, which gets everything", "")
+	}
+}
+
+// isName tells whether an address has a host name, which may stand for several servers.
+func isName(a Address) bool {
+	host, _ := a.HostPort()
+	_, err := netip.ParseAddr(host)
+	return err != nil
 }
 
 // minSecret is the fewest bytes of a secret: 128 bits, if they were random.

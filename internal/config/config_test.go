@@ -50,7 +50,7 @@ func TestSmallest(t *testing.T) {
 	wantPools := Pools{{
 		Name: "default", Policy: Policy{Name: LeastRequests},
 		Servers: []*Server{{Address: "10.0.0.1:8080", Weight: 1}, {Address: "app.internal:80", Weight: 1}},
-		Retry:   usualRetry, Eject: usualEject,
+		Retry:   usualRetry, Eject: usualEject, Queue: usualQueue, FailOpen: usualFailOpen,
 	}}
 	if diff := cmp.Diff(wantListeners, c.Listeners, same); diff != "" {
 		t.Errorf("Listeners differ (-want +got):\n%s", diff)
@@ -71,10 +71,15 @@ var (
 	}
 )
 
+var (
+	usualQueue    = Queue{Length: 100, Timeout: 5 * time.Second}
+	usualFailOpen = FailOpen{Enabled: true}
+)
+
 // TestDefaults states the defaults a second time, as PRODUCT's users know them.
 func TestDefaults(t *testing.T) {
 	want := &Config{
-		Driver: "auto", Single: Pool{Policy: Policy{Name: LeastRequests}, Retry: usualRetry, Eject: usualEject},
+		Driver: "auto", Single: Pool{Policy: Policy{Name: LeastRequests}, Retry: usualRetry, Eject: usualEject, Queue: usualQueue, FailOpen: usualFailOpen},
 		Timeouts: Timeouts{
 			ListenerTimeouts: ListenerTimeouts{
 				RouteTimeouts: RouteTimeouts{Connect: 5 * time.Second, Response: time.Minute, BodyIdle: time.Minute, BodyRate: 100, Write: time.Minute},

@@ -21,6 +21,30 @@ type Pool struct {
 	Retry Retry `yaml:"retry"`
 	// Eject is when requests that fail take a server out for a while.
 	Eject Eject `yaml:"eject"`
+	// MaxRequests is how many requests all servers together may have in flight; what is above waits in the queue. 0: any number.
+	MaxRequests int `yaml:"max_requests" default:"0" min:"0" max:"10000000"`
+	// Queue is where requests wait while all servers have as many as max_requests allows.
+	Queue Queue `yaml:"queue"`
+	// SlowStart is how long a server that comes back, or is added, takes to get its whole share: from a tenth of it on, evenly. 0s: it gets it at once.
+	SlowStart time.Duration `yaml:"slow_start" default:"0s" min:"0s" max:"1h"`
+	// FailOpen is when servers get requests although they are down.
+	FailOpen FailOpen `yaml:"fail_open"`
+}
+
+// Queue is the requests that wait for a server of their pool, in the order of their coming.
+type Queue struct {
+	// Length is how many may wait. 0: none.
+	Length int `yaml:"length" default:"100" min:"0" max:"1000000"`
+	// Timeout is how long one waits.
+	Timeout time.Duration `yaml:"timeout" default:"5s" min:"1ms" max:"1h"`
+}
+
+// FailOpen is when servers that are down get requests like those that are up: probes that fail everywhere may be wrong.
+type FailOpen struct {
+	// Enabled: false answers 503 when no server is up.
+	Enabled bool `yaml:"enabled" default:"true"`
+	// Share of the servers that is up, or less, for it to begin. 0%: none is.
+	Share Percent `yaml:"share" default:"0%" min:"0%" max:"99%"`
 }
 
 // Pools are pools in the order of the file; a mapping from name to pool in YAML.
@@ -65,6 +89,8 @@ type Server struct {
 	Weight int `yaml:"weight" default:"1" min:"0" max:"256"`
 	// Backup: used only while no other server of the pool is usable.
 	Backup bool `yaml:"backup" default:"false"`
+	// MaxRequests is how many requests it may have in flight; what is above goes to others, or waits in the pool's queue. 0: any number.
+	MaxRequests int `yaml:"max_requests" default:"0" min:"0" max:"10000000"`
 }
 
 // Health is how each server of a pool is probed. Exactly one of http and tcp.

@@ -39,6 +39,7 @@ type StepKind uint8
 // The steps.
 const (
 	Forward StepKind = iota // send the request to Exchange.Server
+	Wait                    // the servers are full: Join the pool's queue, and say Waited
 	Relay                   // send the response that came to the client
 	Answer                  // send Step.Reply to the client
 )
@@ -71,9 +72,15 @@ type Exchange struct {
 	Own    bool // Poise answered itself
 	// ClientLeft: the client broke off. Unavailable: its pool had no server to give. Unpaid: its pool's budget had no repeat to give.
 	ClientLeft, Unavailable, Unpaid bool
+	// Place is where in its pool's queue it had to wait, from 1; 0: it did not wait. Queue is how that ended.
+	Place int
+	Queue QueueEnd
 
 	query       pool.Query
 	lease       pool.Lease
+	waiter      pool.Waiter
+	full        bool         // there are servers, but they are full
+	before      *fault.Error // how the attempt ended that a wait follows
 	server      *pool.Server // the last one chosen, also after its lease
 	repeats     int
 	end         [4]byte
@@ -136,24 +143,36 @@ func (x *Exchange) Start(now clock.Instant, t *route.Table) Step {
 	x.Route.Pool.Enter(now, x.Client.Loop)
 	x.query.Client = x.From
 	x.findAffinity()
-	if !x.acquire(now) {
-		x.Unavailable = true
-		return x.answer(noServer, 'S', 'C')
+	switch {
+	case x.acquire(now):
+		return Step{Kind: Forward}
+	case x.full:
+		return Step{Kind: Wait}
 	}
-	return Step{Kind: Forward}
+	return x.unavailable()
+}
+
+func (x *Exchange) unavailable() Step {
+	x.Unavailable = true
+	return x.answer(noServer, 'S', 'C')
 }
 
 // acquire takes a lease on a server that was not tried, and tells whether there is one.
 func (x *Exchange) acquire(now clock.Instant) bool {
 	lease, err := x.Route.Pool.Acquire(now, &x.query)
-	if err != nil {
+	if x.full = err == pool.ErrFull; err != nil {
 		return false
 	}
+	x.hold(now, lease)
+	return true
+}
+
+// hold begins an attempt with the lease.
+func (x *Exchange) hold(now clock.Instant, lease pool.Lease) {
 	x.lease, x.server = lease, lease.Server()
 	x.outcome, x.took = pool.Unknown, 0
 	x.Attempts++
 	x.Times.Chosen, x.Times.Connected, x.Times.Response = now, 0, 0
-	return true
 }
 
 // BodyTouched says that bytes of the request's body were taken from the client and may be gone: it cannot be sent again.
@@ -178,10 +197,15 @@ func (x *Exchange) Failed(now clock.Instant, f *fault.Error, reused bool) Step {
 	if f.Side != fault.Server || !x.mayFollow(now, f) {
 		return x.fail(f)
 	}
-	if !x.acquireAfter(now, reused) {
+	acquired := x.acquireAfter(now, reused)
+	if !acquired && !x.full {
 		return x.fail(f)
 	}
 	x.Fresh = true // whatever ended one kept connection may have ended the others
+	if !acquired {
+		x.before = f
+		return Step{Kind: Wait}
+	}
 	return x.again(now, !f.Safe)
 }
 
@@ -194,7 +218,7 @@ func (x *Exchange) acquireAfter(now clock.Instant, reused bool) bool {
 	if x.acquire(now) {
 		return true
 	}
-	if !reused {
+	if !reused || x.full {
 		return false
 	}
 	// For the same reason the server is asked once more where there is no other, over a new connection (RFC 9112 section 9.3.1).
@@ -340,6 +364,7 @@ func (x *Exchange) Done(now clock.Instant, f *fault.Error) {
 	if f != nil && f.Side == fault.Server && !(f.Kind == fault.Timeout && x.isOver(now)) {
 		x.outcome = pool.Broken
 	}
+	x.quit() // where the wait was broken off
 	x.lease.Tell(x.outcome, x.took)
 	x.lease.End()
 	if x.Route != nil {

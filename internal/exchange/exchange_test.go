@@ -125,6 +125,8 @@ func decision(x *Exchange, s Step) string {
 		return d
 	case Relay:
 		return "relay"
+	case Wait:
+		return "wait"
 	}
 	if s.Reply.Silent {
 		return fmt.Sprintf("silent %d", s.Reply.Status)

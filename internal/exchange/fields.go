@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"net/netip"
+	"strconv"
 
 	"poise/internal/msg"
 )
@@ -232,6 +233,11 @@ func (x *Exchange) ReplyFields(dst msg.Fields, r *Reply) msg.Fields {
 	dst = append(dst, msg.Field{Name: []byte("Content-Type"), Value: []byte("text/plain; charset=utf-8"), ID: msg.ContentType})
 	if r.ProxyStatus != "" {
 		dst = append(dst, msg.Field{Name: []byte("Proxy-Status"), Value: []byte("poise; error=" + r.ProxyStatus), ID: msg.ProxyStatus})
+	}
+	if r.RetryAfter > 0 {
+		from := len(x.scratch)
+		x.scratch = strconv.AppendInt(x.scratch, int64(r.RetryAfter), 10)
+		dst = append(dst, msg.Field{Name: []byte("Retry-After"), Value: x.scratch[from:]})
 	}
 	if x.idLen > 0 || x.givenID != nil {
 		dst = append(dst, msg.Field{Name: nameRequestID, Value: x.RequestID(), ID: msg.XRequestID})

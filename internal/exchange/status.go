@@ -8,6 +8,8 @@ type Reply struct {
 	// Text is the body, and says what happened without inside addresses; ProxyStatus the error type of RFC 9209, or empty.
 	Text        string
 	ProxyStatus string
+	// RetryAfter is in how many seconds another try may fare better; 0: nobody knows.
+	RetryAfter int
 	// Close: the connection cannot be used further.
 	Close bool
 	// Silent: nobody is there to get it; only the log shows the status.
@@ -17,6 +19,8 @@ type Reply struct {
 var (
 	noRoute     = Reply{Status: 404, Text: "no route matches this host and path", ProxyStatus: "destination_not_found"}
 	noServer    = Reply{Status: 503, Text: "no server is usable at present", ProxyStatus: "destination_unavailable"}
+	full        = Reply{Status: 503, Text: "all servers are busy, and too many requests wait already", ProxyStatus: "connection_limit_reached", RetryAfter: 1}
+	waitedLong  = Reply{Status: 503, Text: "all servers were busy for too long", ProxyStatus: "connection_limit_reached", RetryAfter: 1}
 	unreachable = Reply{Status: 503, Text: "no server could be reached", ProxyStatus: "connection_refused"}
 	noSlot      = Reply{Status: 503, Text: "out of connections at present", ProxyStatus: "connection_limit_reached"}
 	connectSlow = Reply{Status: 503, Text: "no server could be reached in time", ProxyStatus: "connection_timeout"}

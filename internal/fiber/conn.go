@@ -66,7 +66,7 @@ type Conn struct {
 	mem     *sendMem
 
 	handler Handler // set while idle
-	guard   *Conn   // is interrupted when our peer resets
+	guard   guarded // is interrupted when our peer resets
 	intr    error   // why waits on this connection are over
 	ops     int     // operations in flight
 
@@ -353,9 +353,9 @@ func (c *Conn) tellReader(more bool) {
 			return
 		}
 		c.startRecv(false)
-	case c.recvErr != nil && c.recvErr != io.EOF:
+	case c.recvErr != nil:
 		if c.guard != nil {
-			c.guard.Interrupt(c.recvErr)
+			c.guard.left(c.recvErr)
 		}
 	case !more && c.intake == Heads:
 		c.startRecv(false)
@@ -376,9 +376,28 @@ func (c *Conn) wakeWriter() {
 
 // Guard makes a reset by c's peer interrupt what waits on other; nil ends that. So a client that leaves takes its request with it.
 func (c *Conn) Guard(other *Conn) {
-	c.guard = other
-	if other != nil && c.recvErr != nil && c.recvErr != io.EOF {
-		other.Interrupt(c.recvErr)
+	if other == nil {
+		c.guard = nil
+		return
+	}
+	c.guards(other)
+}
+
+// guarded is what ends with a client's connection: another connection, or a Wait.
+type guarded interface {
+	left(err error) // io.EOF: the client sends nothing more
+}
+
+func (c *Conn) guards(g guarded) {
+	if c.guard = g; c.recvErr != nil {
+		g.left(c.recvErr)
+	}
+}
+
+// left interrupts what waits for an answer, but not for a client that has only closed its sending half.
+func (c *Conn) left(err error) {
+	if err != io.EOF {
+		c.Interrupt(err)
 	}
 }
 
@@ -392,6 +411,9 @@ func (c *Conn) Interrupt(err error) {
 	}
 	if c.intr == nil {
 		c.intr = err
+	}
+	if w, ok := c.guard.(*Wait); ok {
+		w.left(err)
 	}
 	if c.reader != nil {
 		c.wakeReader()

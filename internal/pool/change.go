@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"slices"
+
 	"poise/internal/clock"
 	"poise/internal/health"
 )
@@ -41,6 +43,7 @@ func (p *Pool) Tick(now clock.Instant) []Event {
 		}
 	}
 	events = append(events, p.judge(now)...)
+	p.dirty = p.dirty || p.warms(now)
 	p.refresh(now)
 	return events
 }
@@ -105,6 +108,7 @@ func (p *Pool) replace(now clock.Instant, specs []ServerSpec, atStart bool) (add
 			added = append(added, s)
 		}
 		s.weight.Store(int32(spec.Weight))
+		s.limit.Store(int32(spec.MaxRequests))
 		s.backup.Store(spec.Backup)
 		servers = append(servers, s)
 	}
@@ -122,6 +126,10 @@ func (p *Pool) newServer(now clock.Instant, spec ServerSpec, atStart bool) *Serv
 	s := &Server{Pool: p.Name, Name: spec.Name, Address: spec.Address, ID: p.nextID(spec), owner: p}
 	s.machine = health.New(now, p.health, atStart)
 	s.state.Store(uint32(s.machine.State()))
+	s.share.Store(wholeShare)
+	if !atStart && s.machine.State() == health.Up {
+		p.warm(now, s)
+	}
 	return s
 }
 
@@ -132,9 +140,13 @@ func (p *Pool) turned(now clock.Instant, s *Server, e health.Event) {
 		// What was before says nothing about it as it is now.
 		s.tally.failures.Store(0)
 		s.sample()
+		if p.started {
+			p.warm(now, s)
+		}
 	}
-	p.dirty = p.dirty || e.From != health.Checking || e.To != health.Down // servers that are down or not known yet are in no view
+	p.dirty = true
 	p.refresh(now)
+	p.released() // who waits for this server alone need not any more, or can have it: that does not wait for the view
 }
 
 // refresh rebuilds a view that is outdated, or leaves that to a later Tick when the last time was just now. It is not put off
@@ -153,19 +165,55 @@ func (p *Pool) refresh(now clock.Instant) {
 
 // rebuild builds and swaps the view. mu is held.
 func (p *Pool) rebuild(now clock.Instant) {
-	primaries, backups := p.inState(health.Up)
-	if len(primaries)+len(backups) == 0 {
-		primaries, backups = p.inState(health.Ejected) // better than none
+	p.warmUp(now)
+	primaries, backups := p.usable()
+	bounded, pickers := p.limit.Load() > 0 || slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.limit.Load() > 0 }), p.loops
+	if p.queued = p.queued || bounded; p.queued { // also later on: somebody may just be about to wait
+		pickers++
 	}
-	p.view.Store(&view{newTier(primaries, p.policy, p.loops), newTier(backups, p.policy, p.loops)})
+	p.view.Store(&view{newTier(primaries, p.policy, pickers), newTier(backups, p.policy, pickers)})
 	p.built, p.dirty = now, false
+	p.bounded.Store(bounded)
+	p.released() // a server that is new or up again has room
 }
 
-// inState lists the servers in a state that have a weight, by rank.
-func (p *Pool) inState(state health.State) (primaries, backups []*Server) {
+// usable lists the servers that get requests as things are, by rank.
+func (p *Pool) usable() (primaries, backups []*Server) {
+	if p.opens() {
+		return p.inStates(health.Up, health.Ejected, health.Down)
+	}
+	if primaries, backups = p.inStates(health.Up); len(primaries)+len(backups) > 0 {
+		return primaries, backups
+	}
+	return p.inStates(health.Ejected) // better than none
+}
+
+// opens tells whether so few servers are up that those that are down get requests too. [Envoy: healthy_panic_threshold, Skipper: maxUnhealthyEndpointsRatio]
+func (p *Pool) opens() bool {
+	if p.failOpen < 0 || !p.known() {
+		return false
+	}
+	up, down, all := 0, 0, 0
+	for _, s := range p.Servers() {
+		if s.Weight() < 1 {
+			continue
+		}
+		all++
+		switch s.machine.State() {
+		case health.Down:
+			down++
+		default: // an ejected one can serve, if need be
+			up++
+		}
+	}
+	return down > 0 && up*100 <= all*p.failOpen
+}
+
+// inStates lists the servers in one of the states that have a weight, by rank.
+func (p *Pool) inStates(states ...health.State) (primaries, backups []*Server) {
 	for _, s := range p.Servers() {
 		switch {
-		case s.machine.State() != state || s.Weight() < 1:
+		case !slices.Contains(states, s.machine.State()) || s.Weight() < 1:
 		case s.Backup():
 			backups = append(backups, s)
 		default:

@@ -22,7 +22,7 @@ type ejecting struct {
 }
 
 func newEjecting(t *testing.T, servers string, e Eject, h *health.Settings) *ejecting {
-	return &ejecting{New(start, Spec{Name: "app", Policy: &inOrder{}, Servers: specs(servers), Eject: e, Health: h}), t, start}
+	return &ejecting{New(start, Spec{Name: "app", Policy: &inOrder{}, Servers: specs(servers), FailOpen: -1, Eject: e, Health: h}), t, start}
 }
 
 // asked lets n requests to a server come to an outcome.

@@ -4,7 +4,10 @@ import "time"
 
 // Lease is a server's slot, from the choice to the outcome. It is a value with one owner: a copy that is ended too would
 // count twice. The zero Lease holds nothing.
-type Lease struct{ server *Server }
+type Lease struct {
+	server  *Server
+	counted bool // the pool has counted it too
+}
 
 // Server is the server that was chosen; nil after End.
 func (l *Lease) Server() *Server { return l.server }
@@ -19,10 +22,16 @@ func (l *Lease) Tell(o Outcome, took time.Duration) {
 	}
 }
 
-// End gives the slot back. A second End does nothing.
+// End gives the slot back, to who waits for one. A second End does nothing.
 func (l *Lease) End() {
-	if l.server != nil {
-		l.server.inFlight.Add(-1)
-		l.server = nil
+	s := l.server
+	if s == nil {
+		return
 	}
+	s.inFlight.Add(-1)
+	if l.counted {
+		s.owner.inFlight.Add(-1)
+	}
+	*l = Lease{}
+	s.owner.released()
 }

@@ -19,8 +19,12 @@ import (
 // proportion to servers times loops, and a flapping server must not cause it for every probe.
 const RebuildEvery = 100 * time.Millisecond
 
-// ErrNoServer is why Acquire has none to give: none is usable, none has a weight, or all are in Query.Tried.
-var ErrNoServer = errors.New("no usable server is left")
+// ErrNoServer is why Acquire has none to give: none is usable, none has a weight, or all are in Query.Tried. ErrFull: there are some, but they, or the pool,
+// have all the requests that they may have.
+var (
+	ErrNoServer = errors.New("no usable server is left")
+	ErrFull     = errors.New("all usable servers are full")
+)
 
 // ServerSpec describes a server.
 type ServerSpec struct {
@@ -28,6 +32,8 @@ type ServerSpec struct {
 	Address string // "ip:port" or "unix:/path"
 	Weight  int    // the share of requests; 0: no new clients. The configuration's default is 1; it is not applied here
 	Backup  bool   // used only when no other server is usable
+	// MaxRequests is how many requests it may have in flight; 0: any number.
+	MaxRequests int
 }
 
 // Spec describes a pool.
@@ -39,9 +45,15 @@ type Spec struct {
 	Health  *health.Settings // nil: no probes, every server is up
 	Budget  Budget           // of repeats
 	Eject   Eject
-	Notify  func()               // asks for a Tick soon; called on loops, so it must not wait. nil: nobody
-	Loops   int                  // the number of loops; at least 1 is taken
-	NextID  func(ServerSpec) int // numbers new servers; nil: 0, 1, 2 and so on within this pool. Called under the pool's mutex
+	// MaxRequests is how many requests all servers together may have in flight; 0: any number. What is above waits in Queue.
+	MaxRequests int
+	Queue       Queue
+	SlowStart   time.Duration // how long a server that comes back or is added takes to get its whole share
+	// FailOpen is the share of the servers, in hundredths, that is up, or less, for those that are down to get requests too. Below 0: they never do.
+	FailOpen int
+	Notify   func()               // asks for a Tick soon; called on loops, so it must not wait. nil: nobody
+	Loops    int                  // the number of loops; at least 1 is taken
+	NextID   func(ServerSpec) int // numbers new servers; nil: 0, 1, 2 and so on within this pool. Called under the pool's mutex
 }
 
 // Pool is a named group of servers.
@@ -56,10 +68,18 @@ type Pool struct {
 	budget Budget
 	eject  Eject
 	notify func()
+
+	slowStart time.Duration
+	failOpen  int
+
 	purses []purse // by loop
 
 	members atomic.Pointer[membership]
 	view    atomic.Pointer[view]
+	limit   atomic.Int64 // of requests in flight; 0: none
+	bounded atomic.Bool  // the pool or a server has a limit
+	queue   queue
+	patient time.Duration // see Queue.Timeout
 
 	// mu guards changes: every server's machine, the replacing of members and view, and the fields below. Requests
 	// never take it.
@@ -67,7 +87,12 @@ type Pool struct {
 	built   clock.Instant // when the view was built
 	dirty   bool          // the view is outdated and its rebuild was put off
 	started bool          // the first round of probes is over
+	queued  bool          // there was a limit once, so that requests could wait
 	swept   clock.Instant // when outliers were last looked for
+
+	_        [64]byte
+	inFlight atomic.Int64 // counted only where the pool has a limit
+	_        [64]byte
 }
 
 // membership is an immutable list of the servers, with a number that grows when it is replaced.
@@ -80,6 +105,10 @@ type membership struct {
 func New(now clock.Instant, spec Spec) *Pool {
 	p := &Pool{Name: spec.Name, ID: spec.ID, policy: spec.Policy, health: spec.Health, loops: max(spec.Loops, 1), nextID: spec.NextID}
 	p.eject, p.notify, p.swept = spec.Eject, spec.Notify, now
+	p.slowStart, p.failOpen = spec.SlowStart, spec.FailOpen
+	p.limit.Store(int64(spec.MaxRequests))
+	p.queue.length.Store(int32(spec.Queue.Length))
+	p.patient = spec.Queue.Timeout
 	p.budget, p.purses = spec.Budget, make([]purse, p.loops)
 	for i := range p.purses {
 		p.purses[i].second = now
@@ -101,17 +130,93 @@ func New(now clock.Instant, spec Spec) *Pool {
 }
 
 // Acquire chooses a server for q and takes a lease on it. The server that q prefers wins while it is up and untried, be it a
-// backup or of weight 0: its client has been there before. The error is ErrNoServer.
+// backup or of weight 0: its client has been there before. The error is ErrNoServer, or ErrFull: then Join waits.
 func (p *Pool) Acquire(_ clock.Instant, q *Query) (Lease, error) {
+	if p.bounded.Load() {
+		if p.queue.waiting.Load() > 0 {
+			return Lease{}, ErrFull // who waits comes first
+		}
+		return p.take(q, q.Loop)
+	}
 	s := q.Prefer
-	if s == nil || s.owner != p || !s.Up() || q.Tried.Has(s) {
-		if s = p.view.Load().pick(q); s == nil {
+	if !p.insists(q) {
+		if s = p.view.Load().pick(q, q.Loop); s == nil {
 			return Lease{}, ErrNoServer
 		}
 	}
 	s.inFlight.Add(1)
 	return Lease{server: s}, nil
 }
+
+// insists tells whether q is for one server, and that is usable.
+func (p *Pool) insists(q *Query) bool {
+	s := q.Prefer
+	return s != nil && s.owner == p && s.Up() && !q.Tried.Has(s)
+}
+
+// take is Acquire within the limits. picker is the number of a loop, or of the picker that belongs to the queue.
+func (p *Pool) take(q *Query, picker int) (Lease, error) {
+	l := Lease{}
+	if limit := p.limit.Load(); limit > 0 {
+		if !enter(&p.inFlight, limit) {
+			return Lease{}, ErrFull
+		}
+		l.counted = true
+	}
+	if l.server = p.takeServer(q, picker); l.server != nil {
+		return l, nil
+	}
+	err := ErrNoServer
+	if p.view.Load().has(q) {
+		err = ErrFull
+	}
+	if l.counted {
+		p.inFlight.Add(-1)
+		if picker < p.loops { // else the caller is just handing over
+			p.released()
+		}
+	}
+	return Lease{}, err
+}
+
+// patience bounds how often a server is chosen anew whose last slot another loop has just taken: who has bad luck joins the queue, which is exact.
+const patience = 16
+
+func (p *Pool) takeServer(q *Query, picker int) *Server {
+	if p.insists(q) {
+		if q.Prefer.enter() {
+			return q.Prefer
+		}
+		return nil
+	}
+	v := p.view.Load()
+	for range patience {
+		s := v.pick(q, picker)
+		if s == nil {
+			return nil
+		}
+		if s.enter() {
+			return s
+		}
+	}
+	return nil
+}
+
+// enter takes one of limit slots. It never counts one that it does not get: others would take a free slot for a taken one.
+func enter(inFlight *atomic.Int64, limit int64) bool {
+	for {
+		n := inFlight.Load()
+		if n >= limit {
+			return false
+		}
+		if inFlight.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// Patience is how long a request may wait in the queue.
+func (p *Pool) Patience() time.Duration { return p.patient }
 
 // Servers returns all servers in the order of the configuration. The slice is shared: it must not be changed.
 func (p *Pool) Servers() []*Server { return p.members.Load().servers }

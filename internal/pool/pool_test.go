@@ -29,7 +29,7 @@ type first []*Server
 
 func (f first) Pick(q *Query) *Server {
 	for _, s := range f {
-		if !q.Tried.Has(s) {
+		if !q.Skips(s) {
 			return s
 		}
 	}
@@ -53,7 +53,7 @@ func specs(words string) []ServerSpec {
 
 func newPool(words string, h *health.Settings) (*Pool, *inOrder) {
 	policy := &inOrder{}
-	return New(start, Spec{Name: "app", Policy: policy, Servers: specs(words), Health: h, Loops: 2}), policy
+	return New(start, Spec{Name: "app", Policy: policy, Servers: specs(words), Health: h, Loops: 2, FailOpen: -1}), policy
 }
 
 // pick acquires and ends a lease; the result is the server's name, or the error.

@@ -13,6 +13,9 @@ type Query struct {
 	Tried  Set        // servers that must not be chosen again
 }
 
+// Skips tells whether s cannot be chosen: it was tried, or has all the requests that it may have.
+func (q *Query) Skips(s *Server) bool { return (q.Tried.n > 0 && q.Tried.Has(s)) || s.Full() }
+
 // maxTried bounds Set. Attempts are bounded lower than that by the configuration.
 const maxTried = 8
 
@@ -46,7 +49,7 @@ func (t *Set) Len() int { return t.n }
 // Picker chooses among the servers that it was built for. It belongs to one loop; it takes no lock, allocates nothing and
 // never waits.
 type Picker interface {
-	// Pick returns a server that is not in q.Tried, or nil when none is left.
+	// Pick returns a server that q does not skip, or nil when none is left.
 	Pick(q *Query) *Server
 }
 

@@ -18,6 +18,9 @@ type Server struct {
 
 	owner  *Pool
 	weight atomic.Int32
+	share  atomic.Int32 // of its weight that counts at present, in hundredths
+	limit  atomic.Int32 // requests that it may have in flight by configuration; 0: any number
+	most   atomic.Int32 // as many at present
 	backup atomic.Bool
 	state  atomic.Uint32 // health.State, published by the owner
 	gone   atomic.Bool   // removed from the pool
@@ -26,6 +29,7 @@ type Server struct {
 	machine health.Machine
 	before  struct{ ended, failed, timed, waited int64 } // the tally at the last sweep
 
+	warming  clock.Instant // when it came back or was added; 0: its share is whole; guarded likewise
 	reported clock.Instant // when it was last said that it would be ejected; guarded likewise
 
 	ejections [len(causeNames)]atomic.Uint64
@@ -39,6 +43,24 @@ type Server struct {
 
 // InFlight is the number of leases that have not ended.
 func (s *Server) InFlight() int { return int(s.inFlight.Load()) }
+
+// Full tells whether the server has all the requests that it may have.
+func (s *Server) Full() bool {
+	most := s.most.Load()
+	return most > 0 && s.inFlight.Load() >= int64(most)
+}
+
+// enter takes a slot, if there is one.
+func (s *Server) enter() bool {
+	if most := s.most.Load(); most > 0 {
+		return enter(&s.inFlight, int64(most))
+	}
+	s.inFlight.Add(1)
+	return true
+}
+
+// MaxRequests is how many requests the server may have in flight; 0: any number.
+func (s *Server) MaxRequests() int { return int(s.limit.Load()) }
 
 // Ejections is how often the server was ejected, for each cause.
 func (s *Server) Ejections(c Cause) uint64 { return s.ejections[c].Load() }
@@ -54,6 +76,9 @@ func (s *Server) Removed() bool { return s.gone.Load() }
 
 // Weight is the server's share of requests in relation to the others'; 0: it gets no new clients.
 func (s *Server) Weight() int { return int(s.weight.Load()) }
+
+// Share is the weight in hundredths, as far as it counts at present: a server that has just come back gets less than its share.
+func (s *Server) Share() int { return s.Weight() * int(s.share.Load()) }
 
 // Backup tells whether the server is used only when no other one is usable.
 func (s *Server) Backup() bool { return s.backup.Load() }

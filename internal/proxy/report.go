@@ -5,6 +5,7 @@ import (
 
 	"poise/internal/accesslog"
 	"poise/internal/clock"
+	"poise/internal/exchange"
 	"poise/internal/fault"
 	"poise/internal/pool"
 	"poise/internal/stats"
@@ -23,6 +24,9 @@ func (e *serving) report() {
 		if x.Unavailable {
 			p.stats.Unavailable(x.Route.Pool.ID)
 		}
+		if x.Queue != exchange.NotQueued {
+			p.stats.Queued(x.Route.Pool.ID, x.Queue == exchange.QueueFull, x.Queue == exchange.QueueTimes)
+		}
 	}
 	p.stats.Exchange(&o)
 	if p.log == nil {
@@ -38,7 +42,7 @@ func (e *serving) record() accesslog.Record {
 	e.s.line = append(append(e.s.line[:0], req.Path...), req.Query...)
 	r := accesslog.Record{
 		Time: t.FirstByte, RequestID: x.RequestID(), Client: x.ClientAddr(), Listener: e.c.l.Name, Protocol: "HTTP/1.1",
-		Method: req.Method, Host: req.Authority, Path: e.s.line, Status: x.Status, BytesIn: e.bytesIn, BytesOut: e.bytesOut, Attempts: x.Attempts,
+		Method: req.Method, Host: req.Authority, Path: e.s.line, Status: x.Status, BytesIn: e.bytesIn, BytesOut: e.bytesOut, Attempts: x.Attempts, Queued: x.Place,
 		TLS: -1, Idle: span(t.Since, t.FirstByte), Head: span(t.FirstByte, t.Head), Queue: span(t.Head, t.Chosen), Connect: span(t.Chosen, t.Connected),
 		Response: span(t.Connected, t.Response), Body: span(t.Response, t.End), Active: span(t.FirstByte, t.End),
 	}

@@ -1,10 +1,13 @@
 package proxy
 
 import (
+	"errors"
+	"os"
 	"time"
 
 	"poise/internal/exchange"
 	"poise/internal/fault"
+	"poise/internal/fiber"
 	"poise/internal/upstream"
 )
 
@@ -43,6 +46,8 @@ func (e *serving) serveOne() bool {
 				continue
 			}
 			step = e.responded()
+		case exchange.Wait:
+			step = e.awaitServer()
 		case exchange.Relay:
 			return e.relay()
 		case exchange.Answer:
@@ -62,6 +67,27 @@ func (e *serving) pause(d time.Duration) *fault.Error {
 		return clientFault(fault.Connect, e.c.Broken())
 	}
 	return nil
+}
+
+// awaitServer waits in the pool's queue. A client that closes meanwhile, be it only its sending half, gives its place up.
+func (e *serving) awaitServer() exchange.Step {
+	x, c := &e.s.x, e.c
+	w := c.p.loop.NewWait()
+	step, by, waits := x.Join(e.now(), w.Tell)
+	if !waits {
+		return step
+	}
+	c.Listen()
+	err := w.Until(by, c.Conn)
+	switch {
+	case err == nil:
+		return x.Waited(e.now(), nil)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return x.Waited(e.now(), &fault.Error{Side: fault.Server, Op: fault.Queue, Kind: fault.Timeout, Err: err})
+	case errors.Is(err, fiber.ErrStopped):
+		return x.Waited(e.now(), &fault.Error{Side: fault.Internal, Op: fault.Queue, Kind: fault.Cancelled, Err: err})
+	}
+	return x.Waited(e.now(), clientFault(fault.Queue, err))
 }
 
 // responded asks what becomes of an answer whose head has come. One that another server's shall replace is dropped.

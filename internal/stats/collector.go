@@ -29,7 +29,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		w.route(slot(&sum.Routes, n.ID), n.Listener, n.Route)
 	}
 	for _, n := range names.Pools {
-		w.pool(slot(&sum.Pools, n.ID), n.Name, names.Servers)
+		w.pool(slot(&sum.Pools, n.ID), &n, names.Servers)
 	}
 	for _, n := range names.Servers {
 		w.server(slot(&sum.Servers, n.ID), &n)
@@ -71,6 +71,10 @@ var (
 	poolUnpaid      = describe("pool_retries_refused_total", "Exchanges that failed, or kept a server's failure, because the retry budget was used up.", "pool")
 	poolUnavailable = describe("pool_unavailable_total", "Exchanges for which no server was usable.", "pool")
 	poolInFlight    = describe("pool_in_flight_requests", "Requests that are at the pool's servers.", "pool")
+	poolWaiting     = describe("pool_queue_length", "Requests that wait for a server.", "pool")
+	poolQueued      = describe("pool_queued_total", "Exchanges that had to wait for a server.", "pool")
+	poolQueueLate   = describe("pool_queue_timeouts_total", "Exchanges that waited for a server for too long.", "pool")
+	poolQueueFull   = describe("pool_queue_overflows_total", "Exchanges that found all servers full and no room to wait.", "pool")
 	poolServers     = describe("pool_servers", "Servers of the pool, by state.", "pool", "state")
 
 	serverUp          = describe("server_up", "1 where the server gets requests, as far as its health goes, else 0.", "pool", "server")
@@ -127,7 +131,8 @@ func (w writer) route(r *Route, listener, name string) {
 	w.counter(routeCut, r.Cut, listener, name)
 }
 
-func (w writer) pool(p *Pool, name string, servers []ServerNow) {
+func (w writer) pool(p *Pool, now *PoolNow, servers []ServerNow) {
+	name := now.Name
 	inFlight, count := 0, make([]int, len(states))
 	for i := range servers {
 		if servers[i].Pool != name {
@@ -143,6 +148,10 @@ func (w writer) pool(p *Pool, name string, servers []ServerNow) {
 	w.counter(poolUnpaid, p.Unpaid, name)
 	w.counter(poolUnavailable, p.Unavailable, name)
 	w.gauge(poolInFlight, float64(inFlight), name)
+	w.gauge(poolWaiting, float64(now.Waiting), name)
+	w.counter(poolQueued, p.Queued, name)
+	w.counter(poolQueueLate, p.QueueLate, name)
+	w.counter(poolQueueFull, p.QueueFull, name)
 	for i, state := range states {
 		w.gauge(poolServers, float64(count[i]), name, state)
 	}

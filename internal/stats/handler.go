@@ -28,14 +28,21 @@ type Source struct {
 type Names struct {
 	Listeners []Name
 	Routes    []RouteName
-	Pools     []Name
+	Pools     []PoolNow
 	Servers   []ServerNow
 }
 
-// Name is a listener's or a pool's.
+// Name is a listener's.
 type Name struct {
 	ID   int
 	Name string
+}
+
+// PoolNow is a pool's name, with what is known of it outside of the loops.
+type PoolNow struct {
+	ID      int
+	Name    string
+	Waiting int // requests in its queue
 }
 
 // RouteName is a route's.

@@ -93,6 +93,8 @@ type Pool struct {
 	Retries     uint64
 	Unpaid      uint64 // exchanges that were not sent again for want of budget
 	Unavailable uint64 // exchanges for which there was no server
+	// Exchanges that waited for a server; those of them that waited for too long; those that had no room to wait.
+	Queued, QueueLate, QueueFull uint64
 }
 
 // Server counts one server's attempts.
@@ -165,6 +167,9 @@ func (p *Pool) add(o *Pool) {
 	p.Retries += o.Retries
 	p.Unpaid += o.Unpaid
 	p.Unavailable += o.Unavailable
+	p.Queued += o.Queued
+	p.QueueLate += o.QueueLate
+	p.QueueFull += o.QueueFull
 }
 
 func (s *Server) add(o *Server) {

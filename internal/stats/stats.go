@@ -111,6 +111,21 @@ func (l *Loop) Unavailable(pool int) {
 	}
 }
 
+// Queued counts an exchange that found all servers of a pool full: it waited, unless the queue was full too, and had a server in the end, unless it was late.
+func (l *Loop) Queued(pool int, full, late bool) {
+	p := slot(&l.s.Pools, pool)
+	switch {
+	case p == nil:
+	case full:
+		p.QueueFull++
+	default:
+		p.Queued++
+		if late {
+			p.QueueLate++
+		}
+	}
+}
+
 // ClientOpened counts a connection accepted by a listener; ClientClosed must follow.
 func (l *Loop) ClientOpened(listener int) {
 	if li := slot(&l.s.Listeners, listener); li != nil {

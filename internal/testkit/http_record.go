@@ -23,6 +23,7 @@ type Record struct {
 	BytesIn   int64   `json:"bytes_in"`
 	BytesOut  int64   `json:"bytes_out"`
 	Attempts  int     `json:"attempts"`
+	Queued    int     `json:"queued"`
 	Reason    string  `json:"reason"`
 	End       string  `json:"end"`
 	TLS       float64 `json:"t_tls"`

@@ -82,7 +82,7 @@ func TestNoServerIsUsable(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
 		// With much patience, so that the first result decides and not its delay: that would count as up at first.
-		p := testkit.Start(t, s, "listen: 127.0.0.1:0\nservers: ["+testkit.Unusable(t)+"]\nhealth: { tcp: {}, interval: 20ms, timeout: 10s, fall: 1, rise: 1 }\n")
+		p := testkit.Start(t, s, "listen: 127.0.0.1:0\nservers: ["+testkit.Unusable(t)+"]\nhealth: { tcp: {}, interval: 20ms, timeout: 10s, fall: 1, rise: 1 }\nfail_open: { enabled: false }\n")
 		testkit.Eventually(t, "server that is down", func() bool { return p.App.Status().Pools[0].Servers[0].State == "down" })
 		c := testkit.Dial(t, p.Addr)
 		r := c.Get("/")

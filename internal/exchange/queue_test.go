@@ -1,0 +1,126 @@
+package exchange
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"poise/internal/balance"
+	"poise/internal/clock"
+	"poise/internal/fault"
+	"poise/internal/h1"
+	"poise/internal/msg"
+	"poise/internal/pool"
+	"poise/internal/route"
+)
+
+// TestQueueScripts has servers that may have one request each, and have it: it is "hold s1" whose end makes room on s1.
+//
+//	start | join                 ask Start, Join
+//	end s1                       the request that s1 has ends
+//	told | late | gone           the wait ends: by the queue, by the time, by the client
+//	refused | reset              the attempt failed
+//	answer                       200 has come
+//	done                         the exchange ends; wherever it is
+func TestQueueScripts(t *testing.T) {
+	for _, test := range []struct {
+		name           string
+		servers, queue int
+		events         string
+		want           string
+	}{
+		{"a place, a server", 2, 5, "start, join, end s2, told, answer, done", "wait, place 1, told, forward s2, relay, 200 -- attempts=1"},
+		{"too late", 1, 5, "start, join, late, done", "wait, place 1, reply 503, 503 sQ attempts=0"},
+		{"a server in the last moment", 1, 5, "start, join, end s1, late, answer, done", "wait, place 1, told, forward s1, relay, 200 -- attempts=1"},
+		{"the client leaves", 1, 5, "start, join, gone, done", "wait, place 1, silent 499, 499 CQ attempts=0"},
+		{"the client leaves as it has a server", 1, 5, "start, join, end s1, gone, done", "wait, place 1, told, silent 499, 499 CQ attempts=0"},
+		{"no room", 1, 0, "start, join, done", "wait, reply 503, 503 PQ attempts=0"},
+		{"room in the last moment", 1, 0, "start, end s1, join, told, answer, done", "wait, told, place 1, forward s1, relay, 200 -- attempts=1"},
+		{"broken off", 1, 5, "start, join, done", "wait, place 1, 0 -- attempts=0"},
+		{"after a refused connect", 2, 5, "end s1, start, refused, join, end s2, told, answer, done", "forward s1, wait, place 1, told, forward s2 fresh, relay, 200 -- attempts=2"},
+		{"after a reset, within the budget", 2, 5, "end s1, start, reset, join, end s2, told, reset, done", "forward s1, wait, place 1, told, forward s2 fresh, reply 502, 502 SH attempts=2"},
+		{"not for the server that has failed", 2, 5, "end s1, start, refused, join, late, done", "forward s1, wait, place 1, reply 503, 503 sQ attempts=1"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			spec := pool.Spec{Name: "app", Policy: balance.RoundRobin(), Budget: pool.Budget{Share: 20, Floor: 3}, Queue: pool.Queue{Length: test.queue, Timeout: time.Second}}
+			for i := range test.servers {
+				spec.Servers = append(spec.Servers, pool.ServerSpec{Name: fmt.Sprintf("s%d", i+1), Address: fmt.Sprintf("10.0.0.%d:80", i+1), Weight: 1, MaxRequests: 1})
+			}
+			p := pool.New(1, spec)
+			held := map[string]*pool.Lease{}
+			for _, s := range p.Servers() {
+				lease, err := p.Acquire(1, &pool.Query{Prefer: s})
+				if err != nil {
+					t.Fatal(err)
+				}
+				held[s.Name] = &lease
+			}
+			retry := route.Retry{Attempts: 4, Repeats: 1, Connect: true, Reset: true}
+			table, _, err := route.Build([]route.Listener{{Name: "web", Routes: []route.Spec{{Route: route.Route{Name: "app", Pool: p, Retry: retry}}}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var req msg.Request
+			if _, err := h1.ParseRequest(&req, []byte(get), nil); err != nil {
+				t.Fatal(err)
+			}
+			x := &Exchange{}
+			x.Begin(&Client{AddrText: []byte("192.0.2.1")}, &req, Times{})
+			var out []string
+			now := clock.Instant(time.Second)
+			for _, e := range strings.Split(test.events, ", ") {
+				now++
+				word, arg, _ := strings.Cut(e, " ")
+				f := &fault.Error{Side: fault.Server, Op: fault.Queue, Kind: fault.Timeout}
+				var step Step
+				switch word {
+				case "start":
+					step = x.Start(now, table)
+				case "join":
+					var by clock.Instant
+					var waits bool
+					if step, by, waits = x.Join(now, func() { out = append(out, "told") }); waits {
+						if by != now.Add(time.Second) {
+							t.Errorf("Join waits until %v, want a second", by)
+						}
+						out = append(out, fmt.Sprintf("place %d", x.Place))
+						continue
+					}
+				case "end":
+					held[arg].End()
+					continue
+				case "told":
+					step = x.Waited(now, nil)
+				case "late":
+					step = x.Waited(now, f)
+				case "gone":
+					step = x.Waited(now, &fault.Error{Side: fault.Client, Op: fault.Queue, Kind: fault.Cancelled})
+				case "refused":
+					step = x.Failed(now, &fault.Error{Side: fault.Server, Op: fault.Connect, Kind: fault.Refused, Safe: true}, false)
+				case "reset":
+					step = x.Failed(now, &fault.Error{Side: fault.Server, Op: fault.ReadAnswer, Kind: fault.Reset}, false)
+				case "answer":
+					step = x.Responded(now, &msg.Response{Status: 200})
+				case "done":
+					x.Done(now, nil)
+					end, _ := x.End()
+					out = append(out, fmt.Sprintf("%d %s attempts=%d", x.Status, end[:2], x.Attempts))
+					continue
+				}
+				out = append(out, decision(x, step))
+			}
+			if got := strings.Join(out, ", "); got != test.want {
+				t.Errorf("%s\n got %s\nwant %s", test.events, got, test.want)
+			}
+			for _, lease := range held {
+				lease.End()
+			}
+			for _, s := range p.Servers() {
+				if s.InFlight() != 0 || p.Waiting() != 0 {
+					t.Errorf("%s has %d leases after the end, and %d wait; want none", s.Name, s.InFlight(), p.Waiting())
+				}
+			}
+		})
+	}
+}

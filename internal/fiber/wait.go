@@ -1,0 +1,72 @@
+package fiber
+
+import (
+	"os"
+
+	"poise/internal/clock"
+)
+
+// Wait is one wait of a fiber for what another goroutine tells it. It is used once.
+type Wait struct {
+	loop  *Loop
+	f     *fiber
+	timer timer
+	told  bool
+	err   error
+	by    clock.Instant
+}
+
+// NewWait returns a wait that the calling fiber can begin with Until.
+func (l *Loop) NewWait() *Wait {
+	w := &Wait{loop: l}
+	w.timer.owner = w
+	return w
+}
+
+// Tell ends the wait, be it before Until or after the wait is over. It is safe from any goroutine and never waits.
+func (w *Wait) Tell() { w.loop.Post(w.tell) }
+
+func (w *Wait) tell() {
+	w.told = true
+	w.wake()
+}
+
+// Until parks the fiber until Tell was called: then it returns nil. It returns os.ErrDeadlineExceeded after by (zero: never), what broke client when that
+// leaves, io.EOF too, or ErrStopped.
+func (w *Wait) Until(by clock.Instant, client *Conn) error {
+	l := w.loop
+	if w.by = by; by != 0 {
+		l.timers.by(&w.timer, by)
+	}
+	client.guards(w)
+	if client.intr != nil {
+		w.left(client.intr)
+	}
+	for !w.told && w.err == nil {
+		w.f = l.current
+		l.park()
+	}
+	client.guard = nil
+	l.timers.remove(&w.timer)
+	if w.told {
+		return nil
+	}
+	return w.err
+}
+
+// left ends the wait with err.
+func (w *Wait) left(err error) {
+	if w.err == nil {
+		w.err = err
+	}
+	w.wake()
+}
+
+func (w *Wait) expire(clock.Instant) { w.left(os.ErrDeadlineExceeded) }
+
+func (w *Wait) wake() {
+	if f := w.f; f != nil {
+		w.f = nil
+		w.loop.wake(f)
+	}
+}

@@ -120,7 +120,7 @@ func (p *Pool) replace(now clock.Instant, specs []ServerSpec, atStart bool) (add
 
 func (p *Pool) newServer(now clock.Instant, spec ServerSpec, atStart bool) *Server {
 	s := &Server{Pool: p.Name, Name: spec.Name, Address: spec.Address, ID: p.nextID(spec), owner: p}
-	s.machine = health.New(now, p.health, atStart)
+	s.machine = health.New(now, p.settings.Load().health, atStart)
 	s.state.Store(uint32(s.machine.State()))
 	return s
 }
@@ -157,7 +157,8 @@ func (p *Pool) rebuild(now clock.Instant) {
 	if len(primaries)+len(backups) == 0 {
 		primaries, backups = p.inState(health.Ejected) // better than none
 	}
-	p.view.Store(&view{newTier(primaries, p.policy, p.loops), newTier(backups, p.policy, p.loops)})
+	policy := p.settings.Load().policy
+	p.view.Store(&view{newTier(primaries, policy, p.loops), newTier(backups, policy, p.loops)})
 	p.built, p.dirty = now, false
 }
 

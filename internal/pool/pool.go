@@ -49,19 +49,16 @@ type Pool struct {
 	Name string
 	ID   int
 
-	policy Policy
-	health *health.Settings
 	loops  int
 	nextID func(ServerSpec) int
-	budget Budget
-	eject  Eject
 	notify func()
 	purses []purse // by loop
 
-	members atomic.Pointer[membership]
-	view    atomic.Pointer[view]
+	settings atomic.Pointer[settings]
+	members  atomic.Pointer[membership]
+	view     atomic.Pointer[view]
 
-	// mu guards changes: every server's machine, the replacing of members and view, and the fields below. Requests
+	// mu guards changes: every server's machine, the replacing of settings, members and view, and the fields below. Requests
 	// never take it.
 	mu      sync.Mutex
 	built   clock.Instant // when the view was built
@@ -78,12 +75,12 @@ type membership struct {
 
 // New returns a pool whose servers are there from the start.
 func New(now clock.Instant, spec Spec) *Pool {
-	p := &Pool{Name: spec.Name, ID: spec.ID, policy: spec.Policy, health: spec.Health, loops: max(spec.Loops, 1), nextID: spec.NextID}
-	p.eject, p.notify, p.swept = spec.Eject, spec.Notify, now
-	p.budget, p.purses = spec.Budget, make([]purse, p.loops)
+	p := &Pool{Name: spec.Name, ID: spec.ID, loops: max(spec.Loops, 1), nextID: spec.NextID, notify: spec.Notify, swept: now}
+	p.settings.Store(spec.settings())
+	p.purses = make([]purse, p.loops)
 	for i := range p.purses {
 		p.purses[i].second = now
-		if p.budget != (Budget{}) {
+		if spec.Budget != (Budget{}) {
 			p.purses[i].save(leastDepth)
 		}
 	}

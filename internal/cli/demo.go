@@ -82,7 +82,7 @@ func (p *program) demo(q quick, limit time.Duration) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := p.start(cfg)
+	s, err := p.start(cfg, nil)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for i := range loops {
 		w.loop(&loops[i], strconv.Itoa(i))
 	}
+	if c.source.Reloads != nil {
+		w.reloads(c.source.Reloads())
+	}
 	if c.source.LogDropped != nil {
 		w.counter(accessLogDropped, c.source.LogDropped())
 	}
@@ -90,6 +93,10 @@ var (
 	loopPanics       = describe("loop_panics_total", "Panics, each of which ended one exchange.", "loop")
 	loopAcceptPauses = describe("loop_accept_pauses_total", "Times at which accepting rested: no descriptors, no memory, or the connection limit.", "loop")
 	loopLongTurns    = describe("loop_long_turns_total", "Turns in which one piece of work kept the loop's other connections waiting.", "loop")
+
+	configOK     = describe("config_last_reload_successful", "1 where the last reload of the configuration took effect, or there was none, else 0.")
+	configAt     = describe("config_last_reload_timestamp_seconds", "When the configuration that runs was read, in seconds since 1970.")
+	configCounts = describe("config_reloads_total", "Reloads of the configuration, by result.", "result")
 
 	accessLogDropped     = describe("access_log_dropped_total", "Records that were not written, because the sink did not take them.")
 	accessLogWriteErrors = describe("access_log_write_errors_total", "Writes of the access log that failed; their records are kept, and tried again every second.")
@@ -181,6 +188,17 @@ func (w writer) loop(s *Snapshot, name string) {
 	w.counter(loopPanics, s.Panics, name)
 	w.counter(loopAcceptPauses, s.AcceptPauses, name)
 	w.counter(loopLongTurns, s.LongTurns, name)
+}
+
+func (w writer) reloads(r Reloads) {
+	ok := 0.0
+	if r.OK {
+		ok = 1
+	}
+	w.gauge(configOK, ok)
+	w.gauge(configAt, float64(r.Last.UnixMilli())/1000)
+	w.counter(configCounts, r.Succeeded, "success")
+	w.counter(configCounts, r.Failed, "failure")
 }
 
 func (w writer) counter(d *prometheus.Desc, n uint64, labels ...string) {

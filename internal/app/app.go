@@ -59,6 +59,7 @@ type App struct {
 	secret    []byte // of cookies that have none of their own; lasts as long as the process
 	accessLog *accesslog.Log
 	admin     *admin.Server
+	token     *admin.Token // nil: none
 
 	changing  sync.Mutex // held while pools' servers change, so that an older list never comes last
 	poolIDs   numbers    // by name
@@ -248,20 +249,6 @@ func (a *App) listenAll() error {
 	}
 	a.spread.Open()
 	return errors.Join(errs...)
-}
-
-func (a *App) startAdmin() error {
-	c := a.o.Config.Admin
-	if !c.Enabled {
-		return nil
-	}
-	ln, err := admin.Listen(string(c.Address))
-	if err != nil {
-		return err
-	}
-	h := admin.New(admin.Source{Ready: a.Ready, Metrics: a.metrics(), Status: func() any { return a.Status() }, Address: string(c.Address)})
-	a.admin = admin.Serve(ln, h, a.o.Log)
-	return nil
 }
 
 // tend does what is due from time to time: decisions on servers, and what their changes mean for the log.

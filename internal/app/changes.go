@@ -30,6 +30,7 @@ func (a *App) fixed(c *config.Config) (problems config.Problems) {
 		{"access_log.path", &c.AccessLog.Path, run.AccessLog.Path, c.AccessLog.Path},
 		{"access_log.format", &c.AccessLog.Format, run.AccessLog.Format, c.AccessLog.Format},
 		{"admin.enabled", &c.Admin.Enabled, run.Admin.Enabled, c.Admin.Enabled},
+		{"admin.token_file", &c.Admin.TokenFile, run.Admin.TokenFile, c.Admin.TokenFile},
 		{"admin.address", &c.Admin.Address, run.Admin.Address, c.Admin.Address},
 	} {
 		if !reflect.DeepEqual(k.is, k.wanted) {

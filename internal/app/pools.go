@@ -77,6 +77,10 @@ func (a *App) probe(p *poolState) (*probe.Probers, error) {
 }
 
 func (a *App) logChange(e pool.Event) {
+	if e.Order != pool.Ready {
+		a.o.Log.Info("server is "+e.Order.String(), "pool", e.Server.Pool, "server", e.Server.Name, "reason", e.Reason)
+		return
+	}
 	level, what := a.o.Log.Info, "server is "+e.To.String()
 	if e.To == health.Down || e.To == health.Ejected {
 		level = a.o.Log.Warn

@@ -8,6 +8,7 @@ import (
 
 	"poise/internal/clock"
 	"poise/internal/config"
+	"poise/internal/pool"
 	"poise/internal/stats"
 )
 
@@ -199,11 +200,11 @@ func (a *App) warmUp(next, before *running) {
 	}
 }
 
-// exchanged tells whether the pool gets servers, and keeps none that is up now.
+// exchanged tells whether the pool gets servers, and keeps none that takes new clients now.
 func (p *poolState) exchanged(n *names) bool {
 	up := map[[2]string]bool{}
 	for _, s := range p.pool.Servers() {
-		up[[2]string{s.Name, s.Address}] = s.Up()
+		up[[2]string{s.Name, s.Address}] = s.Up() && s.Order() == pool.Ready
 	}
 	specs := serversOf(p.cfg, n)
 	for _, s := range specs {

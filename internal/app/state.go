@@ -87,7 +87,7 @@ func (a *App) statNames() stats.Names {
 	for _, p := range now.pools {
 		n.Pools = append(n.Pools, stats.Name{ID: p.pool.ID, Name: p.cfg.Name})
 		for _, s := range p.pool.Servers() {
-			now := stats.ServerNow{ID: s.ID, Pool: s.Pool, Server: s.Name, State: s.State().String(), InFlight: s.InFlight()}
+			now := stats.ServerNow{ID: s.ID, Pool: s.Pool, Server: s.Name, State: s.Condition(), InFlight: s.InFlight()}
 			for _, c := range pool.Causes() {
 				now.Ejections = append(now.Ejections, stats.Count{Name: c.String(), N: s.Ejections(c)})
 			}
@@ -122,7 +122,7 @@ func (a *App) Status() Status {
 		for _, s := range p.pool.Servers() {
 			m := p.pool.Health(s)
 			ss := ServerStatus{
-				Name: s.Name, Address: s.Address, State: s.State().String(), Weight: s.Weight(), Backup: s.Backup(), InFlight: s.InFlight(),
+				Name: s.Name, Address: s.Address, State: s.Condition(), Health: s.State().String(), Weight: s.Weight(), Backup: s.Backup(), InFlight: s.InFlight(),
 				Since: clock.Now().Sub(m.Since()).Seconds(), LastProbe: lastProbe(m),
 			}
 			if s.ID < len(sum.Servers) {

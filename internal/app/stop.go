@@ -76,6 +76,9 @@ func (a *App) stop() {
 	if a.admin != nil {
 		_ = a.admin.Close() // what it cannot finish is cut
 	}
+	if a.token != nil {
+		a.token.Close()
+	}
 	if a.accessLog != nil {
 		if err := a.accessLog.Close(logPatience); err != nil {
 			a.o.Log.Warn("the access log's last records may be lost", "error", err)

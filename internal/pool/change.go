@@ -11,6 +11,7 @@ type Event struct {
 	health.Event
 	Cause      Cause // of an ejection
 	ReportOnly bool  // it would have been ejected
+	Order      Order // of a person's order that changed by itself; Ready: its health changed
 }
 
 // Probed takes the result of a probe of s. It returns the change of state that follows, if any. A result for a server that
@@ -41,6 +42,10 @@ func (p *Pool) Tick(now clock.Instant) []Event {
 		}
 	}
 	events = append(events, p.judge(now)...)
+	if ended := p.endDrains(now); len(ended) > 0 {
+		events = append(events, ended...)
+		p.rebuild(now)
+	}
 	p.refresh(now)
 	return events
 }
@@ -102,9 +107,13 @@ func (p *Pool) replace(now clock.Instant, specs []ServerSpec, atStart bool) (add
 			delete(left, spec.Address)
 		} else {
 			s = p.newServer(now, spec, atStart)
+			s.weight.Store(int32(spec.Weight))
 			added = append(added, s)
 		}
-		s.weight.Store(int32(spec.Weight))
+		if s.configured != spec.Weight { // else a person's weight stays
+			s.weight.Store(int32(spec.Weight))
+		}
+		s.configured = spec.Weight
 		s.backup.Store(spec.Backup)
 		servers = append(servers, s)
 	}
@@ -166,7 +175,7 @@ func (p *Pool) rebuild(now clock.Instant) {
 func (p *Pool) inState(state health.State) (primaries, backups []*Server) {
 	for _, s := range p.Servers() {
 		switch {
-		case s.machine.State() != state || s.Weight() < 1:
+		case s.machine.State() != state || s.Weight() < 1 || s.Order() != Ready:
 		case s.Backup():
 			backups = append(backups, s)
 		default:

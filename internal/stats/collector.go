@@ -76,7 +76,7 @@ var (
 	poolInFlight    = describe("pool_in_flight_requests", "Requests that are at the pool's servers.", "pool")
 	poolServers     = describe("pool_servers", "Servers of the pool, by state.", "pool", "state")
 
-	serverUp          = describe("server_up", "1 where the server gets requests, as far as its health goes, else 0.", "pool", "server")
+	serverUp          = describe("server_up", "1 where the server gets requests, as far as its health and orders go, else 0.", "pool", "server")
 	serverInFlight    = describe("server_in_flight_requests", "Requests that are at the server.", "pool", "server")
 	serverRequests    = describe("server_requests_total", "Attempts that were answered, by the class of the status.", "pool", "server", "code")
 	serverDurations   = describe("server_duration_seconds", "Time that an attempt took, with those that failed.", "pool", "server")
@@ -103,7 +103,7 @@ var (
 )
 
 // states are the states that pool_servers always has a series for.
-var states = []string{"checking", "up", "down", "ejected"}
+var states = []string{"checking", "up", "down", "ejected", "draining", "maint"}
 
 // writer sends metrics to a scrape.
 type writer struct{ out chan<- prometheus.Metric }

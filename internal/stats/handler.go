@@ -57,7 +57,7 @@ type RouteName struct {
 type ServerNow struct {
 	ID                         int
 	Pool, Server               string
-	State                      string // as health.State prints it: "checking", "up", "down", "ejected"
+	State                      string // "checking", "up", "down", "ejected"; "draining", "maint" by a person's order
 	InFlight                   int
 	ProbesPassed, ProbesFailed uint64
 	Ejections                  []Count // by cause

@@ -119,7 +119,9 @@ func (a *App) reloadAll() {
 		}
 		r := a.reloads.take()
 		r.problems, r.err = a.reload()
-		a.reloads.count(r.err)
+		if r.err != ErrNoFile { // else nothing that runs differs from a file
+			a.reloads.count(r.err)
+		}
 		if len(r.problems) > 0 && a.o.Report != nil {
 			a.o.Report(r.problems)
 		}
@@ -182,8 +184,9 @@ func (a *App) warmUp(next, before *running) {
 			cold = append(cold, p)
 		case was.probers != nil && p.exchanged(next.names):
 			a.changing.Lock()
-			p.pool.Update(clock.Now(), append(serversOf(was.cfg, before.names), serversOf(p.cfg, next.names)...))
-			was.probers.Set(p.pool.Servers())
+			both := append(serversOf(was.cfg, before.names), serversOf(p.cfg, next.names)...)
+			added, removed := p.pool.Update(clock.Now(), both)
+			a.follow(was, added, removed)
 			a.changing.Unlock()
 			cold = append(cold, was)
 		}

@@ -6,12 +6,14 @@
 #
 #   accounting   every request and answer accounted for while servers are killed, over each driver
 #   fuzz         every fuzz target of the module; what is found is kept in the package's testdata/fuzz, where `make test` runs it from then on
+#   reloads      servers added, removed and re-weighted under load, some fifty times over each driver: no request fails, and the spread follows
 #   churn        connections that end or stall anywhere, on both sides, over each driver; afterwards nothing is left of them
 #
 #   variable                 default     what
-#   POISE_TEST_SETUPS        see below   drivers and numbers of loops; accounting and churn take the drivers. Default: testkit's, all of them
+#   POISE_TEST_SETUPS        see below   drivers and numbers of loops; accounting, reloads and churn take the drivers. Default: testkit's, all of them
 #   POISE_TEST_REQUESTS      1000000     accounting: requests for each driver
 #   POISE_TEST_CHURN         10m         churn: time for each driver
+#   POISE_TEST_RELOADS       1m          reloads: time for each driver
 #   POISE_TORTURE_FUZZ       10m         fuzz: time for each target, or a number of executions such as 1000x
 #   POISE_TORTURE_TARGETS    .           fuzz: the targets, as a regular expression over "package name"
 #   POISE_TORTURE_WORKERS    2           fuzz: processes that look at one target
@@ -22,7 +24,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-: "${POISE_TEST_REQUESTS:=1000000}" "${POISE_TEST_CHURN:=10m}" "${POISE_TORTURE_FUZZ:=10m}" "${POISE_TORTURE_TARGETS:=.}"
+: "${POISE_TEST_REQUESTS:=1000000}" "${POISE_TEST_CHURN:=10m}" "${POISE_TEST_RELOADS:=1m}" "${POISE_TORTURE_FUZZ:=10m}" "${POISE_TORTURE_TARGETS:=.}"
 : "${POISE_TORTURE_WORKERS:=2}" "${POISE_TORTURE_TIMEOUT:=8h}"
 
 findings=()
@@ -39,6 +41,8 @@ load() {
 }
 
 accounting() { POISE_TEST_REQUESTS=$POISE_TEST_REQUESTS load TestAccounting; }
+
+reloads() { POISE_TEST_RELOADS=$POISE_TEST_RELOADS load TestReloadUnderLoad; }
 
 churn() { POISE_TEST_CHURN=$POISE_TEST_CHURN load TestChurn; }
 
@@ -80,11 +84,11 @@ one_target() {
 main() {
 	local steps=("$@") step begin known
 	if [ ${#steps[@]} -eq 0 ]; then
-		steps=(accounting fuzz churn)
+		steps=(accounting reloads fuzz churn)
 	fi
 	for step in "${steps[@]}"; do
 		case $step in
-		accounting | fuzz | churn) ;;
+		accounting | reloads | fuzz | churn) ;;
 		*)
 			echo "scripts/torture.sh: no step is called $step" >&2
 			exit 2

@@ -1,10 +1,11 @@
 // Package admin answers questions about Poise itself, over HTTP, on an address of its own: is it alive, is it ready, its metrics, its
-// state, its profiles.
+// state, its profiles. It also takes a person's orders: to reload, and what becomes of a server.
 //
-// It never changes anything: every path is read only. It never asks the rest of the program either; what it shows comes from the
-// functions of a Source. It runs on net/http and goroutines, apart from the loops, so that a busy proxy can still be looked at.
+// It never asks the rest of the program, and changes nothing itself: what it shows and does are the functions of a Source. It runs on
+// net/http and goroutines, apart from the loops, so that a busy proxy can still be looked at.
 //
-// Start reading at New, which lists the paths; guard.go says who may ask, listen.go binds the address, serve.go runs the server.
+// Start reading at New, which lists the paths; guard.go says who may ask, change.go and token.go who may change, listen.go binds the
+// address, serve.go runs the server.
 package admin
 
 import (
@@ -24,6 +25,11 @@ type Source struct {
 	Metrics http.Handler
 	// Status returns what /v1/status shows as JSON.
 	Status func() any
+	// Reload and Order change something, and return a line about it for a person. Their error may be a Refused.
+	Reload func() (string, error)
+	Order  func(pool, server string, o Order) (string, error)
+	// Token is what changes over TCP need; nil: there are none.
+	Token *Token
 	// Address is the configured address, such as "poise.internal:9900": its host is accepted in the Host field. Optional.
 	Address string
 }
@@ -31,11 +37,13 @@ type Source struct {
 // New returns the handler of all admin paths.
 func New(s Source) http.Handler {
 	mux := http.NewServeMux()
-	// GET covers HEAD; anything else gets 405 from the mux.
+	// GET covers HEAD; any other method else gets 405 from the mux.
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", s.Metrics)
 	mux.HandleFunc("GET /v1/status", s.status)
+	mux.HandleFunc("POST /v1/reload", s.change(s.reload))
+	mux.HandleFunc("POST /v1/pools/{pool}/servers/{server}", s.change(s.order))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, index) })
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
@@ -53,7 +61,10 @@ const index = `Poise, the admin address
 /v1/status        listeners, pools and servers as JSON
 /debug/pprof/     profiles of the process
 
-As a table: poise status
+POST /v1/reload                         reads the configuration again
+POST /v1/pools/POOL/servers/SERVER      {"state": "drain"|"maint"|"ready", "for": "5m", "weight": 3}
+
+As a table: poise status. Orders: poise drain, maint, ready, weight, reload
 `
 
 func (s Source) readyz(w http.ResponseWriter, r *http.Request) {

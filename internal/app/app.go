@@ -16,7 +16,6 @@ import (
 	"poise/internal/admin"
 	"poise/internal/clock"
 	"poise/internal/config"
-	"poise/internal/discover"
 	"poise/internal/fiber"
 	"poise/internal/h1"
 	"poise/internal/listen"
@@ -32,6 +31,10 @@ type Options struct {
 	Config  *config.Config
 	Log     *slog.Logger // the program's log, not the access log
 	Version string
+	// Load reads the configuration again, for a reload; the Config is nil if the problems hold an error. nil: there is no file to read.
+	Load func() (*config.Config, config.Problems)
+	// Report, where set, is told what a reload found: mistakes and warnings.
+	Report func(config.Problems)
 	// Poison overwrites receive buffers when they are given back, so that tests see a use after it.
 	Poison bool
 }
@@ -51,17 +54,19 @@ type App struct {
 	limits   proxy.Limits
 	spread   *proxy.Spread
 
-	pools     []*poolState
-	names     *discover.Names
+	now       atomic.Pointer[running] // nil before anything runs
 	slots     probe.Slots
+	secret    []byte // of cookies that have none of their own; lasts as long as the process
 	accessLog *accesslog.Log
 	admin     *admin.Server
+	token     *admin.Token // nil: none
 
-	updating sync.Mutex        // held while a pool's servers change, so that an older list never comes last
-	idMu     sync.Mutex        // guards ids
-	ids      map[[3]string]int // of servers, by pool, name and address
-	mu       sync.Mutex        // guards resolved and the growing of pools
-	resolved map[string][]address
+	changing  sync.Mutex // held while pools' servers change, so that an older list never comes last
+	poolIDs   numbers    // by name
+	serverIDs numbers    // by pool, name and address
+	routeIDs  numbers    // by listener and route
+
+	reloads reloads
 
 	draining atomic.Bool
 	quit     chan struct{} // ends tending
@@ -82,7 +87,11 @@ func Start(o Options) (*App, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	a := &App{o: o, started: time.Now(), since: clock.Now(), quit: make(chan struct{}), hurry: make(chan struct{}, 1), slots: probe.NewSlots(probe.MaxInFlight)}
+	a := &App{
+		o: o, started: time.Now(), since: clock.Now(), quit: make(chan struct{}), hurry: make(chan struct{}, 1),
+		slots: probe.NewSlots(probe.MaxInFlight), secret: randomBytes(),
+		reloads: reloads{wake: make(chan struct{}, 1), counts: stats.Reloads{OK: true, Last: time.Now()}},
+	}
 	if err := a.start(); err != nil {
 		a.Stop()
 		return nil, err
@@ -109,18 +118,31 @@ func (a *App) start() error {
 	if err := a.startLoops(n); err != nil {
 		return err
 	}
-	if err := a.buildPools(n); err != nil {
-		return err
-	}
-	if err := a.buildTable(); err != nil {
+	if err := a.run(c); err != nil {
 		return err
 	}
 	if err := a.listenAll(); err != nil {
 		return err
 	}
-	a.tended.Add(1)
+	a.tended.Add(2)
 	go a.tend()
+	go a.reloadAll()
 	return a.startAdmin()
+}
+
+// run builds the first pools and routes, and begins to probe.
+func (a *App) run(c *config.Config) error {
+	n, _, err := a.lookUp(c, nil)
+	if err != nil {
+		return err
+	}
+	next, err := a.build(c, n, nil)
+	if err != nil {
+		n.close()
+		return err
+	}
+	a.install(next)
+	return nil
 }
 
 // leastSpare is up to how small a connection limit accepting always goes one by one.
@@ -210,7 +232,7 @@ func (a *App) listenAll() error {
 	at := 0
 	var errs []error
 	for i, cl := range a.o.Config.Listeners {
-		pl := &proxy.Listener{Index: i, Name: cl.Name, Trust: cl.TrustedProxies, Timeouts: listenerTimeouts(cl)}
+		pl := listenerOf(i, cl)
 		for range a.bound[i] {
 			s := a.sockets[at]
 			at++
@@ -229,20 +251,6 @@ func (a *App) listenAll() error {
 	return errors.Join(errs...)
 }
 
-func (a *App) startAdmin() error {
-	c := a.o.Config.Admin
-	if !c.Enabled {
-		return nil
-	}
-	ln, err := admin.Listen(string(c.Address))
-	if err != nil {
-		return err
-	}
-	h := admin.New(admin.Source{Ready: a.Ready, Metrics: a.metrics(), Status: func() any { return a.Status() }, Address: string(c.Address)})
-	a.admin = admin.Serve(ln, h, a.o.Log)
-	return nil
-}
-
 // tend does what is due from time to time: decisions on servers, and what their changes mean for the log.
 func (a *App) tend() {
 	defer a.tended.Done()
@@ -255,7 +263,7 @@ func (a *App) tend() {
 		case <-tick.C:
 		case <-a.hurry:
 		}
-		for _, p := range a.pools {
+		for _, p := range a.now.Load().pools {
 			for _, e := range p.pool.Tick(clock.Now()) {
 				a.logChange(e)
 			}

@@ -54,18 +54,17 @@ func FuzzBuild(f *testing.F) {
 // build makes pools and table as start does, without names looked up, sockets and loops.
 func build(t *testing.T, c *config.Config) {
 	t.Helper()
-	a := &App{o: Options{Config: c, Log: slog.New(slog.DiscardHandler)}, resolved: map[string][]address{}}
-	for i, p := range c.Pools {
-		for _, s := range p.Servers {
-			if isName(s.Address) {
-				a.resolved[string(s.Address)] = []address{netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("[2001:db8::1]:1")}
-			}
-		}
-		state, err := a.newPool(i, p, 2, make([]byte, 32))
-		if err != nil {
-			t.Fatalf("pool %s: %v", p.Name, err)
-		}
-		a.pools = append(a.pools, state)
+	a := &App{o: Options{Config: c, Log: slog.New(slog.DiscardHandler)}, loops: make([]*loop, 2), secret: make([]byte, 32)}
+	n := &names{addresses: map[string][]address{}}
+	for _, name := range namesOf(c) {
+		n.set(name, []address{netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("[2001:db8::1]:1")})
+	}
+	now, err := a.build(c, n, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, state := range now.pools {
+		p := c.Pools[i]
 		lease, err := state.pool.Acquire(clock.Now(), &pool.Query{Loop: 1})
 		if weighs(p) && p.Health == nil && err != nil {
 			t.Fatalf("pool %s has servers and no probes, and gives none: %v", p.Name, err)
@@ -73,9 +72,6 @@ func build(t *testing.T, c *config.Config) {
 		if err == nil && state.cookie != nil {
 			state.cookie.AppendSetCookie(nil, lease.Server())
 		}
-	}
-	if err := a.buildTable(); err != nil {
-		t.Fatal(err)
 	}
 }
 

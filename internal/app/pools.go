@@ -4,14 +4,11 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	"net"
-	"net/netip"
 
 	"poise/internal/affinity"
 	"poise/internal/balance"
 	"poise/internal/clock"
 	"poise/internal/config"
-	"poise/internal/discover"
 	"poise/internal/health"
 	"poise/internal/pool"
 	"poise/internal/probe"
@@ -25,65 +22,41 @@ type poolState struct {
 	probers *probe.Probers   // nil: none
 }
 
-// address is one address of a server's name.
-type address = netip.AddrPort
-
-// buildPools resolves names, makes the pools and begins to probe.
-func (a *App) buildPools(loops int) error {
-	if err := a.resolve(); err != nil {
-		return err
+// newPool makes a pool and what belongs to it. was is the one of the same name that runs; its pool is taken over as it is, and goes on being probed where
+// that does not change. Nothing new is probed yet.
+func (a *App) newPool(c *config.Pool, n *names, was *poolState) (*poolState, error) {
+	p := &poolState{cfg: c}
+	if was != nil {
+		p.pool = was.pool
+	} else {
+		p.pool = pool.New(clock.Now(), a.specOfPool(c, n))
 	}
-	secret := randomBytes()
-	for i, c := range a.o.Config.Pools {
-		p, err := a.newPool(i, c, loops, secret)
-		if err != nil {
-			return err
-		}
-		a.mu.Lock()
-		a.pools = append(a.pools, p)
-		a.mu.Unlock()
-		a.update(p) // a name may have changed meanwhile
-	}
-	return nil
-}
-
-// newPool makes a pool and what belongs to it. Nothing is probed yet.
-func (a *App) newPool(id int, c *config.Pool, loops int, secret []byte) (*poolState, error) {
-	spec := pool.Spec{
-		Name: c.Name, ID: id, Policy: policyOf(c.Policy), Servers: a.serversOf(c), Loops: loops, Budget: budgetOf(&c.Retry), Eject: ejectOf(&c.Eject),
-		Notify: a.tendSoon, MaxRequests: c.MaxRequests, Queue: pool.Queue(c.Queue), SlowStart: c.SlowStart, FailOpen: failOpenOf(&c.FailOpen),
-	}
-	spec.NextID = func(s pool.ServerSpec) int { return a.serverID(c.Name, s) }
-	if c.Health != nil {
-		s := healthOf(c.Health)
-		spec.Health = &s
-	}
-	p := &poolState{cfg: c, pool: pool.New(clock.Now(), spec)}
 	var err error
-	if p.cookie, err = cookieOf(c, p.pool, secret); err != nil {
+	if p.cookie, err = cookieOf(c, p.pool, a.secret); err != nil {
 		return nil, err
 	}
-	if c.Health != nil {
+	switch {
+	case c.Health == nil:
+	case was != nil && sameHealth(c.Health, was.cfg.Health):
+		p.probers = was.probers
+	default:
 		p.probers, err = a.probe(p)
 	}
 	return p, err
 }
 
-// serverID numbers servers over all pools. One that leaves and comes back, as addresses of a name do, has its number again: what loops keep by number
-// does not grow.
-func (a *App) serverID(pool string, s pool.ServerSpec) int {
-	a.idMu.Lock()
-	defer a.idMu.Unlock()
-	if a.ids == nil {
-		a.ids = map[[3]string]int{}
+func (a *App) specOfPool(c *config.Pool, n *names) pool.Spec {
+	spec := pool.Spec{
+		Name: c.Name, ID: a.poolIDs.number(c.Name), Policy: policyOf(c.Policy), Servers: serversOf(c, n), Loops: max(1, len(a.loops)),
+		Budget: budgetOf(&c.Retry), Eject: ejectOf(&c.Eject), Notify: a.tendSoon, MaxRequests: c.MaxRequests, Queue: pool.Queue(c.Queue),
+		SlowStart: c.SlowStart, FailOpen: failOpenOf(&c.FailOpen),
+		NextID: func(s pool.ServerSpec) int { return a.serverIDs.number(c.Name, s.Name, s.Address) },
 	}
-	key := [3]string{pool, s.Name, s.Address}
-	id, ok := a.ids[key]
-	if !ok {
-		id = len(a.ids)
-		a.ids[key] = id
+	if c.Health != nil {
+		s := healthOf(c.Health)
+		spec.Health = &s
 	}
-	return id
+	return spec
 }
 
 func (a *App) probe(p *poolState) (*probe.Probers, error) {
@@ -105,6 +78,10 @@ func (a *App) probe(p *poolState) (*probe.Probers, error) {
 }
 
 func (a *App) logChange(e pool.Event) {
+	if e.Order != pool.Ready {
+		a.o.Log.Info("server is "+e.Order.String(), "pool", e.Server.Pool, "server", e.Server.Name, "reason", e.Reason)
+		return
+	}
 	level, what := a.o.Log.Info, "server is "+e.To.String()
 	if e.To == health.Down || e.To == health.Ejected {
 		level = a.o.Log.Warn
@@ -115,89 +92,8 @@ func (a *App) logChange(e pool.Event) {
 	level(what, "pool", e.Server.Pool, "server", e.Server.Name, "was", e.From.String(), "reason", e.Reason)
 }
 
-// resolve looks up the servers that are given by name, now and from time to time.
-func (a *App) resolve() error {
-	var names []string
-	seen := map[string]bool{}
-	for _, p := range a.o.Config.Pools {
-		for _, s := range p.Servers {
-			if n := string(s.Address); isName(s.Address) && !seen[n] {
-				seen[n] = true
-				names = append(names, n)
-			}
-		}
-	}
-	a.resolved = map[string][]address{}
-	if len(names) == 0 {
-		return nil
-	}
-	var err error
-	a.names, err = discover.Start(discover.Settings{
-		Names: names, Lookup: discover.System(&net.Resolver{PreferGo: true}), Changed: a.nameChanged,
-		Failed: func(name string, err error) {
-			a.o.Log.Warn("a server's name cannot be resolved; its last addresses are kept", "name", name, "error", err)
-		},
-	})
-	if err != nil {
-		return fmt.Errorf("resolve servers' names: %w", err)
-	}
-	return nil
-}
-
-func isName(a config.Address) bool {
-	if _, unix := a.Unix(); unix {
-		return false
-	}
-	host, _ := a.HostPort()
-	_, err := netip.ParseAddr(host)
-	return err != nil
-}
-
-// nameChanged brings a name's new addresses into the pools that use it.
-func (a *App) nameChanged(name string, addresses []netip.AddrPort) {
-	a.mu.Lock()
-	a.resolved[name] = addresses
-	pools := append([]*poolState(nil), a.pools...)
-	a.mu.Unlock()
-	for _, p := range pools {
-		if uses(p.cfg, name) {
-			a.update(p)
-		}
-	}
-}
-
-// update brings the present addresses of names into a pool, and probes its servers.
-func (a *App) update(p *poolState) {
-	a.updating.Lock()
-	defer a.updating.Unlock()
-	added, removed := p.pool.Update(clock.Now(), a.serversOf(p.cfg))
-	for _, s := range added {
-		a.o.Log.Info("server added", "pool", s.Pool, "server", s.Name)
-	}
-	for _, s := range removed {
-		a.o.Log.Info("server removed", "pool", s.Pool, "server", s.Name)
-		for _, l := range a.loops {
-			l.fiber.Post(func() { l.proxy.Upstream().CloseIdle(s.ID) })
-		}
-	}
-	if p.probers != nil {
-		p.probers.Set(p.pool.Servers())
-	}
-}
-
-func uses(c *config.Pool, name string) bool {
-	for _, s := range c.Servers {
-		if string(s.Address) == name {
-			return true
-		}
-	}
-	return false
-}
-
 // serversOf lists a pool's servers; a name stands for each of its addresses.
-func (a *App) serversOf(c *config.Pool) []pool.ServerSpec {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+func serversOf(c *config.Pool, n *names) []pool.ServerSpec {
 	var specs []pool.ServerSpec
 	for _, s := range c.Servers {
 		spec := pool.ServerSpec{Name: string(s.Address), Address: string(s.Address), Weight: s.Weight, Backup: s.Backup, MaxRequests: s.MaxRequests}
@@ -205,7 +101,7 @@ func (a *App) serversOf(c *config.Pool) []pool.ServerSpec {
 			specs = append(specs, spec)
 			continue
 		}
-		for _, addr := range a.resolved[string(s.Address)] {
+		for _, addr := range n.of(string(s.Address)) {
 			spec.Name, spec.Address = string(s.Address)+"/"+addr.Addr().String(), addr.String()
 			specs = append(specs, spec)
 		}

@@ -21,7 +21,7 @@ func (a *App) Ready() (ok bool, reasons []string) {
 		return false, []string{"draining"}
 	}
 	if clock.Now().Sub(a.since) < readyAfter {
-		for _, p := range a.pools {
+		for _, p := range a.now.Load().pools {
 			if !p.pool.FirstRound() {
 				reasons = append(reasons, "pool "+p.cfg.Name+": the first round of probes is not over")
 			}
@@ -70,7 +70,7 @@ func (a *App) Loops() []fiber.Counters {
 }
 
 func (a *App) metrics() http.Handler {
-	s := stats.Source{Snapshots: a.snapshots, Names: a.statNames, Version: a.o.Version}
+	s := stats.Source{Snapshots: a.snapshots, Names: a.statNames, Reloads: a.reloads.snapshot, Version: a.o.Version}
 	if a.accessLog != nil {
 		s.LogDropped, s.LogWriteErrors = a.accessLog.Dropped, a.accessLog.WriteErrors
 	}
@@ -82,20 +82,12 @@ func (a *App) statNames() stats.Names {
 	for i, l := range a.o.Config.Listeners {
 		n.Listeners = append(n.Listeners, stats.Name{ID: i, Name: l.Name})
 	}
-	listener := map[string]string{}
-	for _, l := range a.o.Config.Listeners {
-		listener[l.Name] = l.Name
-		for _, r := range l.Routes {
-			listener[r.Name] = l.Name
-		}
-	}
-	for _, r := range a.table.Load().Routes() {
-		n.Routes = append(n.Routes, stats.RouteName{ID: r.Index, Listener: listener[r.Name], Route: r.Name})
-	}
-	for _, p := range a.pools {
+	now := a.now.Load()
+	n.Routes = now.routes
+	for _, p := range now.pools {
 		n.Pools = append(n.Pools, stats.PoolNow{ID: p.pool.ID, Name: p.cfg.Name, Waiting: p.pool.Waiting()})
 		for _, s := range p.pool.Servers() {
-			now := stats.ServerNow{ID: s.ID, Pool: s.Pool, Server: s.Name, State: s.State().String(), InFlight: s.InFlight()}
+			now := stats.ServerNow{ID: s.ID, Pool: s.Pool, Server: s.Name, State: s.Condition(), InFlight: s.InFlight()}
 			for _, c := range pool.Causes() {
 				now.Ejections = append(now.Ejections, stats.Count{Name: c.String(), N: s.Ejections(c)})
 			}
@@ -125,12 +117,12 @@ func (a *App) Status() Status {
 		}
 		st.Listeners = append(st.Listeners, ls)
 	}
-	for _, p := range a.pools {
+	for _, p := range a.now.Load().pools {
 		ps := PoolStatus{Name: p.cfg.Name, Policy: p.cfg.Policy.Name, Waiting: p.pool.Waiting()}
 		for _, s := range p.pool.Servers() {
 			m := p.pool.Health(s)
 			ss := ServerStatus{
-				Name: s.Name, Address: s.Address, State: s.State().String(), Weight: s.Weight(), Backup: s.Backup(), InFlight: s.InFlight(),
+				Name: s.Name, Address: s.Address, State: s.Condition(), Health: s.State().String(), Weight: s.Weight(), Backup: s.Backup(), InFlight: s.InFlight(),
 				Since: clock.Now().Sub(m.Since()).Seconds(), LastProbe: lastProbe(m),
 			}
 			if s.ID < len(sum.Servers) {

@@ -36,7 +36,8 @@ type PoolStatus struct {
 type ServerStatus struct {
 	Name     string `json:"name"`
 	Address  string `json:"address"`
-	State    string `json:"state"` // checking, up, down
+	State    string `json:"state"`  // draining or maint by a person's order, else as Health
+	Health   string `json:"health"` // checking, up, down, ejected
 	Weight   int    `json:"weight"`
 	Backup   bool   `json:"backup,omitempty"`
 	InFlight int    `json:"in_flight"`

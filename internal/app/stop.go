@@ -14,7 +14,7 @@ func (a *App) Drain() (cut int) {
 	for _, l := range a.loops {
 		l.fiber.Call(l.proxy.Drain) // once all know, none passes a connection on to one that is done
 	}
-	deadline := clock.Now().Add(a.o.Config.Timeouts.Drain)
+	deadline := clock.Now().Add(a.DrainTime())
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !a.drained() {
@@ -32,6 +32,9 @@ func (a *App) Drain() (cut int) {
 	return cut
 }
 
+// DrainTime is how long Drain takes at most, as things are configured now.
+func (a *App) DrainTime() time.Duration { return a.now.Load().config.Timeouts.Drain }
+
 func (a *App) drained() bool {
 	all := true
 	for _, l := range a.loops {
@@ -48,16 +51,16 @@ const logPatience = 2 * time.Second
 
 func (a *App) stop() {
 	a.draining.Store(true)
-	if a.names != nil {
-		a.names.Close()
-	}
-	for _, p := range a.pools {
-		if p.probers != nil {
-			p.probers.Close()
-		}
-	}
 	close(a.quit)
 	a.tended.Wait()
+	if now := a.now.Load(); now != nil {
+		now.names.close()
+		for _, p := range now.pools {
+			if p.probers != nil {
+				p.probers.Close()
+			}
+		}
+	}
 	if a.watchdog != nil {
 		a.watchdog.Close()
 	}
@@ -72,6 +75,9 @@ func (a *App) stop() {
 	}
 	if a.admin != nil {
 		_ = a.admin.Close() // what it cannot finish is cut
+	}
+	if a.token != nil {
+		a.token.Close()
 	}
 	if a.accessLog != nil {
 		if err := a.accessLog.Close(logPatience); err != nil {

@@ -4,49 +4,47 @@ import (
 	"poise/internal/clock"
 	"poise/internal/config"
 	"poise/internal/pool"
+	"poise/internal/proxy"
 	"poise/internal/route"
+	"poise/internal/stats"
 )
 
-func (a *App) buildTable() error {
-	t, _, err := tableOf(a.o.Config, a.pools)
-	if err != nil {
-		return err
-	}
-	a.table.Store(t)
-	return nil
+// built is a table with what belongs to it.
+type built struct {
+	*route.Table
+	names    []stats.RouteName
+	routes   []*config.Route // the configuration's, at the same place as the table's; nil for a listener's pool
+	warnings []route.Warning
 }
 
-// tableOf builds the routes; each listener's pool is its last route. The configuration's route of a table's route is at the same place; nil for a
-// listener's pool.
-func tableOf(c *config.Config, pools []*poolState) (*route.Table, *routeIndex, error) {
+// tableOf builds the routes of listeners, which are c's or stand for them; each listener's pool is its last route.
+func (a *App) tableOf(c *config.Config, from []*config.Listener, pools []*poolState) (*built, error) {
 	byName := map[string]*poolState{}
 	for _, p := range pools {
 		byName[p.cfg.Name] = p
 	}
 	var listeners []route.Listener
-	index := &routeIndex{}
-	for _, l := range c.Listeners {
+	b := &built{}
+	for _, l := range from {
 		rl := route.Listener{Name: l.Name}
+		add := func(s route.Spec, of *config.Route) {
+			s.Route.ID = a.routeIDs.number(l.Name, s.Route.Name)
+			rl.Routes = append(rl.Routes, s)
+			b.routes = append(b.routes, of)
+			b.names = append(b.names, stats.RouteName{ID: s.Route.ID, Listener: l.Name, Route: s.Route.Name})
+		}
 		for _, r := range l.Routes {
-			rl.Routes = append(rl.Routes, specOf(r, c, l, byName[r.Pool]))
-			index.routes = append(index.routes, r)
+			add(specOf(r, c, l, byName[r.Pool]), r)
 		}
 		if p := byName[l.Pool]; p != nil {
 			t := timeoutsOf(&l.Timeouts.RouteTimeouts, c, l)
-			rl.Routes = append(rl.Routes, route.Spec{Route: route.Route{Name: l.Name, Pool: p.pool, Affinity: p.cookie, Timeouts: t, Retry: retryOf(&p.cfg.Retry)}})
-			index.routes = append(index.routes, nil)
+			add(route.Spec{Route: route.Route{Name: l.Name, Pool: p.pool, Affinity: p.cookie, Timeouts: t, Retry: retryOf(&p.cfg.Retry)}}, nil)
 		}
 		listeners = append(listeners, rl)
 	}
-	t, warnings, err := route.Build(listeners)
-	index.warnings = warnings
-	return t, index, err
-}
-
-// routeIndex leads from a table's routes back to the configuration.
-type routeIndex struct {
-	routes   []*config.Route
-	warnings []route.Warning
+	var err error
+	b.Table, b.warnings, err = route.Build(listeners)
+	return b, err
 }
 
 func specOf(r *config.Route, c *config.Config, l *config.Listener, p *poolState) route.Spec {
@@ -86,19 +84,24 @@ func listenerTimeouts(l *config.Listener) route.Timeouts {
 	return route.Timeouts{Head: l.Timeouts.RequestHead, Idle: l.Timeouts.Idle, Write: l.Timeouts.Write}
 }
 
+// listenerOf is what a listener's connections have in common.
+func listenerOf(index int, l *config.Listener) *proxy.Listener {
+	return &proxy.Listener{Index: index, Name: l.Name, Trust: l.TrustedProxies, Timeouts: listenerTimeouts(l)}
+}
+
 // Check finds what only the building of the routes shows: routes that can never match.
 func Check(c *config.Config) config.Problems {
 	var pools []*poolState
 	for i, p := range c.Pools {
 		pools = append(pools, &poolState{cfg: p, pool: pool.New(clock.Now(), pool.Spec{Name: p.Name, ID: i, Policy: policyOf(p.Policy)})})
 	}
-	_, index, err := tableOf(c, pools)
+	b, err := new(App).tableOf(c, c.Listeners, pools)
 	var problems config.Problems
 	if err != nil {
 		problems = append(problems, c.Problem(c, config.Error, err.Error(), ""))
 	}
-	for _, w := range index.warnings {
-		if r := index.routes[w.Route.Index]; r != nil {
+	for _, w := range b.warnings {
+		if r := b.routes[w.Route.Index]; r != nil {
 			problems = append(problems, c.Problem(r, config.Warning, "route "+w.Route.Name+" can never match: "+w.Reason, ""))
 		}
 	}

@@ -114,9 +114,12 @@ Exit codes: 0 fine; 1 could not start, or a check failed; 2 wrong usage, or stop
 	root.SetErr(p.err)
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(suggestFlag)
-	root.AddCommand(p.runCommand(), p.proxyCommand(), p.demoCommand(), p.checkCommand(), p.statusCommand(), p.schemaCommand(), p.versionCommand())
+	root.AddCommand(p.runCommand(), p.proxyCommand(), p.demoCommand(), p.checkCommand(), p.statusCommand(), p.reloadCommand(),
+		p.drainCommand(), p.maintCommand(), p.readyCommand(), p.weightCommand(), p.schemaCommand(), p.versionCommand())
 	for _, c := range root.Commands() {
-		c.Args = noArguments
+		if c.Args == nil {
+			c.Args = noArguments
+		}
 		nameVariables(c)
 	}
 	return root

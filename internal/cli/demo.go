@@ -25,7 +25,8 @@ func (p *program) demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Show a balancer with three servers of its own, and some load",
 		Long: `Starts three servers (one is slow, one fails at times), a balancer before them, and a little load. Every five seconds a
-line tells what each server got. Nothing outside of this machine is touched, and no file is written.`,
+line tells what each server got. Nothing outside of this machine is touched; the one file that is written is the token for orders,
+which goes at the end.`,
 		Example: "  poise demo\n  poise demo --for 1m",
 	}
 	listen := cmd.Flags().String("listen", demoListen, "the balancer's `ADDRESS`; if the default one is taken, a free port")
@@ -82,7 +83,7 @@ func (p *program) demo(q quick, limit time.Duration) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := p.start(cfg)
+	s, err := p.start(cfg, nil)
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func (p *program) proxyCommand() *cobra.Command {
 			}
 			fmt.Fprintf(p.err, "poise: saved; from now on this does the same: poise run -c %s\n", *save)
 		}
-		return p.serve(cfg)
+		return p.serve(cfg, nil)
 	}
 	return cmd
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"poise/internal/config"
 )
 
 func (p *program) runCommand() *cobra.Command {
@@ -15,8 +17,8 @@ func (p *program) runCommand() *cobra.Command {
 		Short:      "Run the balancer that a configuration describes",
 		Long: `With mistakes in the configuration nothing is started; warnings are printed, and it goes on.
 
-Signals: TERM, INT and QUIT let running requests end (timeouts.drain says how long), a second one stops at once; USR1 opens
-the access log's file anew.`,
+Signals: HUP reads the configuration again, and applies it if there is no mistake in it; TERM, INT and QUIT let running requests
+end (timeouts.drain says how long), a second one stops at once; USR1 opens the access log's file anew.`,
 		Example: "  poise run -c poise.yaml",
 	}
 	path := configFlag(cmd)
@@ -31,7 +33,7 @@ the access log's file anew.`,
 			}
 			return failed(fmt.Errorf("not started: %s in %s", verdict(problems), *path))
 		}
-		return p.serve(cfg)
+		return p.serve(cfg, func() (*config.Config, config.Problems) { return p.load(*path) })
 	}
 	return cmd
 }

@@ -36,9 +36,12 @@ const logPatience = time.Second
 // heap with many new connections a second is collected once in a while, and not several times a second.
 const heapFloor = 16 << 20
 
+// loader reads a configuration again; nil where there is no file.
+type loader func() (*config.Config, config.Problems)
+
 // serve runs a configuration until a signal ends it.
-func (p *program) serve(cfg *config.Config) error {
-	s, err := p.start(cfg)
+func (p *program) serve(cfg *config.Config, again loader) error {
+	s, err := p.start(cfg, again)
 	if err != nil {
 		return err
 	}
@@ -48,11 +51,15 @@ func (p *program) serve(cfg *config.Config) error {
 }
 
 // start binds, and lets the loops run.
-func (p *program) start(cfg *config.Config) (*service, error) {
+func (p *program) start(cfg *config.Config, again loader) (*service, error) {
 	signals, release := p.notify() // before anything is bound, so that none is lost
 	fmt.Fprintln(p.err, thisBuild())
 	log := newLossyLog(p.err)
-	a, err := app.Start(app.Options{Config: cfg, Log: slog.New(slog.NewTextHandler(log, nil)), Version: thisBuild().Version})
+	a, err := app.Start(app.Options{
+		Config: cfg, Log: slog.New(slog.NewTextHandler(log, nil)), Version: thisBuild().Version,
+		Load:   again,
+		Report: func(problems config.Problems) { _ = problems.Format(log, p.color(p.err)) }, // the log never fails
+	})
 	if err != nil {
 		log.Close(logPatience)
 		release()
@@ -99,7 +106,7 @@ func (s *service) handle(sig os.Signal) {
 	case sigReopen:
 		s.app.ReopenLogs()
 	case sigReload:
-		fmt.Fprintln(s.err, "poise: a running Poise does not read its configuration again: restart it to apply changes")
+		s.app.ReloadSoon()
 	}
 }
 
@@ -107,7 +114,7 @@ func (s *service) handle(sig os.Signal) {
 func (s *service) stop() error {
 	defer s.release()
 	defer s.log.Close(logPatience)
-	limit := s.config.Timeouts.Drain
+	limit := s.app.DrainTime()
 	fmt.Fprintf(s.err, "poise: draining until %s at the latest; another signal stops at once\n", time.Now().Add(limit).Format(time.TimeOnly))
 	drained := make(chan int, 1)
 	go s.drain(drained)

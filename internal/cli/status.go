@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -52,8 +53,21 @@ func (p *program) statusCommand() *cobra.Command {
 	return cmd
 }
 
+// demand is a request to an admin address.
+type demand struct {
+	method, path string
+	body         []byte
+	token        string // empty: none
+	patience     time.Duration
+}
+
 // ask gets a path from an admin address.
 func ask(ctx context.Context, admin, path string) ([]byte, error) {
+	return talk(ctx, admin, demand{method: http.MethodGet, path: path, patience: statusTimeout})
+}
+
+// talk makes a demand, and returns the body of an answer that is fine.
+func talk(ctx context.Context, admin string, c demand) ([]byte, error) {
 	network, address, host := "tcp", strings.TrimSuffix(strings.TrimPrefix(admin, "http://"), "/"), "localhost"
 	if socket, ok := strings.CutPrefix(admin, "unix:"); ok {
 		network, address = "unix", socket
@@ -65,11 +79,17 @@ func ask(ctx context.Context, admin, path string) ([]byte, error) {
 		return new(net.Dialer).DialContext(ctx, network, address)
 	}}
 	defer tr.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+path, nil)
+	r, err := http.NewRequestWithContext(ctx, c.method, "http://"+host+c.path, bytes.NewReader(c.body))
 	if err != nil {
 		return nil, fmt.Errorf("%q is no admin address: it is host:port or unix:/path", admin)
+	}
+	if c.method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	resp, err := tr.RoundTrip(r)
 	if err != nil {
@@ -80,10 +100,21 @@ func ask(ctx context.Context, admin, path string) ([]byte, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("the answer from %s broke off: %w", admin, err)
+	case resp.StatusCode != http.StatusOK && c.method == http.MethodPost && len(body) > 0:
+		return nil, refused(body)
 	case resp.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("%s answers %s: %s", admin, resp.Status, printable(strings.TrimSpace(string(body[:min(len(body), 300)]))))
 	}
 	return body, nil
+}
+
+// refused is why Poise does not do what it was asked for, in its own words.
+func refused(body []byte) error {
+	var lines []string
+	for line := range strings.Lines(strings.TrimSpace(string(body))) {
+		lines = append(lines, printable(strings.TrimRight(line, "\n")))
+	}
+	return errors.New(strings.Join(lines, "\n"))
 }
 
 // unanswered explains why nothing could be asked.

@@ -42,8 +42,26 @@ func (c *checker) check() {
 	}
 	c.unused()
 	c.bound()
+	c.token()
 	if c.good(&c.config.AccessLog.Path) && c.config.AccessLog.Path == "" {
 		c.complain(&c.config.AccessLog.Path, "path: empty", "write stdout, stderr or a file; enabled: false turns the log off")
+	}
+}
+
+// token checks where the token goes.
+func (c *checker) token() {
+	a := &c.config.Admin
+	if !c.good(&a.TokenFile) {
+		return
+	}
+	_, unix := a.Address.Unix()
+	switch {
+	case a.TokenFile == "":
+		c.complain(&a.TokenFile, "token_file: empty", "leave it out for the default")
+	case !a.Enabled:
+		c.warn(c.at[&a.TokenFile], "token_file has no effect: the admin address is turned off", "")
+	case unix:
+		c.warn(c.at[&a.TokenFile], "token_file has no effect: over a Unix socket file rights decide who may change something", "")
 	}
 }
 

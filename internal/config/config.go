@@ -176,4 +176,6 @@ type Admin struct {
 	Enabled bool `yaml:"enabled" default:"true"`
 	// Address to answer on: host:port or unix:/path.
 	Address Address `yaml:"address" default:"127.0.0.1:9900"`
+	// TokenFile is where the token is written that changes over TCP need. Default: below /run/poise for root, else in the user's runtime directory.
+	TokenFile string `yaml:"token_file"`
 }

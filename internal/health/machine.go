@@ -84,6 +84,26 @@ func New(now clock.Instant, settings *Settings, atStart bool) Machine {
 	return Machine{settings: s, atStart: atStart, since: now, deadline: now.Add(s.Timeout)}
 }
 
+// Configure has the machine go on with other settings. Its state stays, except that without settings a server is up; results count anew, and Fall or Rise
+// of them change it. A server about which nothing is known yet is waited for once more.
+func (m *Machine) Configure(now clock.Instant, settings *Settings) (Event, bool) {
+	m.fails, m.oks, m.out.oks = 0, 0, 0
+	if settings == nil {
+		m.settings, m.probed, m.last, m.deadline = Settings{}, false, Result{}, 0
+		if m.out.until != 0 {
+			m.state = Up // and stays ejected until its time is over
+			return Event{}, false
+		}
+		return m.turn(now, Up, "it is not probed any more")
+	}
+	m.settings = settings.WithDefaults()
+	m.probed = m.Known()
+	if !m.probed {
+		m.deadline = now.Add(m.settings.Timeout)
+	}
+	return Event{}, false
+}
+
 // Probed takes a probe's result, and returns the change that follows from it, if any.
 func (m *Machine) Probed(now clock.Instant, r Result) (Event, bool) {
 	first := !m.probed
@@ -174,4 +194,4 @@ func (m *Machine) Since() clock.Instant {
 }
 
 // Last is the latest probe's result, and whether there was one.
-func (m *Machine) Last() (Result, bool) { return m.last, m.probed }
+func (m *Machine) Last() (Result, bool) { return m.last, m.probed && m.last != (Result{}) }

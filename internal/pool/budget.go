@@ -34,10 +34,10 @@ const (
 
 // Enter counts an exchange of the pool that begins on a loop; Leave must follow.
 func (p *Pool) Enter(now clock.Instant, loop int) {
-	u := &p.purses[loop]
+	u, budget := &p.purses[loop], &p.settings.Load().budget
 	u.active++
-	u.tick(now, p.budget.Floor*wholeRepeat/p.loops)
-	u.earn(p.budget.Share * wholeRepeat / 100)
+	u.tick(now, budget.Floor*wholeRepeat/p.loops)
+	u.earn(budget.Share * wholeRepeat / 100)
 }
 
 // Leave ends what Enter began.
@@ -45,9 +45,9 @@ func (p *Pool) Leave(loop int) { p.purses[loop].active-- }
 
 // MayRepeat tells whether the loop's part of the budget has a repeat to give.
 func (p *Pool) MayRepeat(now clock.Instant, loop int) bool {
-	u := &p.purses[loop]
-	u.tick(now, p.budget.Floor*wholeRepeat/p.loops)
-	return u.saved >= wholeRepeat
+	u, budget := &p.purses[loop], &p.settings.Load().budget
+	u.tick(now, budget.Floor*wholeRepeat/p.loops)
+	return u.saved >= wholeRepeat && *budget != (Budget{}) // what was saved of a budget that is gone is void
 }
 
 // SpendRepeat takes it out.

@@ -13,6 +13,7 @@ type Event struct {
 	health.Event
 	Cause      Cause // of an ejection
 	ReportOnly bool  // it would have been ejected
+	Order      Order // of a person's order that changed by itself; Ready: its health changed
 }
 
 // Probed takes the result of a probe of s. It returns the change of state that follows, if any. A result for a server that
@@ -44,6 +45,10 @@ func (p *Pool) Tick(now clock.Instant) []Event {
 	}
 	events = append(events, p.judge(now)...)
 	p.dirty = p.dirty || p.warms(now)
+	if ended := p.endDrains(now); len(ended) > 0 {
+		events = append(events, ended...)
+		p.rebuild(now)
+	}
 	p.refresh(now)
 	return events
 }
@@ -105,9 +110,13 @@ func (p *Pool) replace(now clock.Instant, specs []ServerSpec, atStart bool) (add
 			delete(left, spec.Address)
 		} else {
 			s = p.newServer(now, spec, atStart)
+			s.weight.Store(int32(spec.Weight))
 			added = append(added, s)
 		}
-		s.weight.Store(int32(spec.Weight))
+		if s.configured != spec.Weight { // else a person's weight stays
+			s.weight.Store(int32(spec.Weight))
+		}
+		s.configured = spec.Weight
 		s.limit.Store(int32(spec.MaxRequests))
 		s.backup.Store(spec.Backup)
 		servers = append(servers, s)
@@ -124,7 +133,7 @@ func (p *Pool) replace(now clock.Instant, specs []ServerSpec, atStart bool) (add
 
 func (p *Pool) newServer(now clock.Instant, spec ServerSpec, atStart bool) *Server {
 	s := &Server{Pool: p.Name, Name: spec.Name, Address: spec.Address, ID: p.nextID(spec), owner: p}
-	s.machine = health.New(now, p.health, atStart)
+	s.machine = health.New(now, p.settings.Load().health, atStart)
 	s.state.Store(uint32(s.machine.State()))
 	s.share.Store(wholeShare)
 	if !atStart && s.machine.State() == health.Up {
@@ -166,12 +175,14 @@ func (p *Pool) refresh(now clock.Instant) {
 // rebuild builds and swaps the view. mu is held.
 func (p *Pool) rebuild(now clock.Instant) {
 	p.warmUp(now)
+	set := p.settings.Load()
+	p.limit.Store(int64(set.maxRequests))
 	primaries, backups := p.usable()
-	bounded, pickers := p.limit.Load() > 0 || slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.limit.Load() > 0 }), p.loops
+	bounded, pickers := set.maxRequests > 0 || slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.limit.Load() > 0 }), p.loops
 	if p.queued = p.queued || bounded; p.queued { // also later on: somebody may just be about to wait
 		pickers++
 	}
-	p.view.Store(&view{newTier(primaries, p.policy, pickers), newTier(backups, p.policy, pickers)})
+	p.view.Store(&view{newTier(primaries, set.policy, pickers), newTier(backups, set.policy, pickers)})
 	p.built, p.dirty = now, false
 	p.bounded.Store(bounded)
 	p.released() // a server that is new or up again has room
@@ -190,12 +201,13 @@ func (p *Pool) usable() (primaries, backups []*Server) {
 
 // opens tells whether so few servers are up that those that are down get requests too. [Envoy: healthy_panic_threshold, Skipper: maxUnhealthyEndpointsRatio]
 func (p *Pool) opens() bool {
-	if p.failOpen < 0 || !p.known() {
+	share := p.settings.Load().failOpen
+	if share < 0 || !p.known() {
 		return false
 	}
 	up, down, all := 0, 0, 0
 	for _, s := range p.Servers() {
-		if s.Weight() < 1 {
+		if s.Weight() < 1 || s.Order() != Ready {
 			continue
 		}
 		all++
@@ -206,14 +218,14 @@ func (p *Pool) opens() bool {
 			up++
 		}
 	}
-	return down > 0 && up*100 <= all*p.failOpen
+	return down > 0 && up*100 <= all*share
 }
 
 // inStates lists the servers in one of the states that have a weight, by rank.
 func (p *Pool) inStates(states ...health.State) (primaries, backups []*Server) {
 	for _, s := range p.Servers() {
 		switch {
-		case !slices.Contains(states, s.machine.State()) || s.Weight() < 1:
+		case !slices.Contains(states, s.machine.State()) || s.Weight() < 1 || s.Order() != Ready:
 		case s.Backup():
 			backups = append(backups, s)
 		default:

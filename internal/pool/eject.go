@@ -61,7 +61,7 @@ type sample struct {
 
 // judge ejects the servers whose requests fail. mu is held.
 func (p *Pool) judge(now clock.Instant) (events []Event) {
-	e := &p.eject
+	e := &p.settings.Load().eject
 	if e.Failures > 0 {
 		for _, s := range p.Servers() {
 			if n := s.tally.failures.Load(); int(n) >= e.Failures && s.machine.State() == health.Up {
@@ -79,27 +79,28 @@ func (p *Pool) judge(now clock.Instant) (events []Event) {
 // sweep looks for outliers among the servers that had requests enough.
 func (p *Pool) sweep(events []Event, now clock.Instant) []Event {
 	var asked, timed []sample
+	rule := &p.settings.Load().eject
 	for _, s := range p.Servers() {
 		x := s.sample() // also of those that are out: what has come meanwhile is over
 		if s.machine.State() != health.Up {
 			continue
 		}
-		if x.n >= int64(p.eject.MinRequests) {
+		if x.n >= int64(rule.MinRequests) {
 			asked = append(asked, x)
 		}
-		if x.timed >= int64(p.eject.MinRequests) {
+		if x.timed >= int64(rule.MinRequests) {
 			timed = append(timed, x)
 		}
 	}
 	for x, others := range eachBesideOthers(asked) {
-		if mean, deviation := spread(others); p.eject.SuccessRate > 0 && x.good < mean-p.eject.SuccessRate*max(deviation, leastDeviation) {
+		if mean, deviation := spread(others); rule.SuccessRate > 0 && x.good < mean-rule.SuccessRate*max(deviation, leastDeviation) {
 			why := fmt.Sprintf("%.0f %% of its answers were good, of the others' %.0f %%", 100*x.good, 100*mean)
 			events = p.ejectOne(events, now, x.server, SuccessRate, why)
 		}
 	}
 	for x, others := range eachBesideOthers(timed) {
 		usual := medianTook(others)
-		if p.eject.Latency > 0 && x.took > p.eject.Latency*usual && x.took-usual > float64(leastSlower.Microseconds()) {
+		if rule.Latency > 0 && x.took > rule.Latency*usual && x.took-usual > float64(leastSlower.Microseconds()) {
 			why := fmt.Sprintf("its answers took %.0f ms, the others' %.0f ms", x.took/1000, usual/1000)
 			events = p.ejectOne(events, now, x.server, Latency, why)
 		}
@@ -161,14 +162,15 @@ func (p *Pool) ejectOne(events []Event, now clock.Instant, s *Server, c Cause, w
 	if !p.spares() {
 		return events
 	}
-	if p.eject.ReportOnly {
-		if s.reported != 0 && now.Sub(s.reported) < p.eject.Time {
+	rule := &p.settings.Load().eject
+	if rule.ReportOnly {
+		if s.reported != 0 && now.Sub(s.reported) < rule.Time {
 			return events
 		}
 		s.reported = now
 		return append(events, Event{Server: s, Event: health.Event{At: now, From: health.Up, To: health.Ejected, Reason: why}, Cause: c, ReportOnly: true})
 	}
-	e, turned := s.machine.Eject(now, health.Ejection{Time: p.eject.Time, MaxTime: p.eject.MaxTime}, why)
+	e, turned := s.machine.Eject(now, health.Ejection{Time: rule.Time, MaxTime: rule.MaxTime}, why)
 	if turned {
 		s.ejections[c].Add(1)
 		p.turned(now, s, e)
@@ -185,10 +187,10 @@ func (p *Pool) spares() bool {
 		case health.Ejected:
 			out++
 		case health.Up:
-			if s.Weight() > 0 {
+			if s.Weight() > 0 && s.Order() == Ready {
 				up++
 			}
 		}
 	}
-	return up > 1 && (out == 0 || (out+1)*100 <= len(servers)*p.eject.MaxShare)
+	return up > 1 && (out == 0 || (out+1)*100 <= len(servers)*p.settings.Load().eject.MaxShare)
 }

@@ -15,10 +15,16 @@ func (l *Lease) Server() *Server { return l.server }
 // Tell says what the request came to, for its server's sake: took is the time until the answer's head; 0: it says
 // nothing about the server. Of several outcomes of one lease all count.
 func (l *Lease) Tell(o Outcome, took time.Duration) {
-	if s := l.server; s != nil && s.owner.eject != (Eject{}) {
-		if n := s.tally.add(o, took); n > 0 && n == s.owner.eject.Failures && s.owner.notify != nil {
-			s.owner.notify()
-		}
+	s := l.server
+	if s == nil {
+		return
+	}
+	rule := &s.owner.settings.Load().eject
+	if *rule == (Eject{}) {
+		return
+	}
+	if n := s.tally.add(o, took); n > 0 && n == rule.Failures && s.owner.notify != nil {
+		s.owner.notify()
 	}
 }
 

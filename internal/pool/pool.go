@@ -61,27 +61,20 @@ type Pool struct {
 	Name string
 	ID   int
 
-	policy Policy
-	health *health.Settings
 	loops  int
 	nextID func(ServerSpec) int
-	budget Budget
-	eject  Eject
 	notify func()
-
-	slowStart time.Duration
-	failOpen  int
 
 	purses []purse // by loop
 
-	members atomic.Pointer[membership]
-	view    atomic.Pointer[view]
-	limit   atomic.Int64 // of requests in flight; 0: none
-	bounded atomic.Bool  // the pool or a server has a limit
-	queue   queue
-	patient time.Duration // see Queue.Timeout
+	settings atomic.Pointer[settings]
+	members  atomic.Pointer[membership]
+	view     atomic.Pointer[view]
+	limit    atomic.Int64 // of requests in flight; 0: none
+	bounded  atomic.Bool  // the pool or a server has a limit
+	queue    queue
 
-	// mu guards changes: every server's machine, the replacing of members and view, and the fields below. Requests
+	// mu guards changes: every server's machine, the replacing of settings, members and view, and the fields below. Requests
 	// never take it.
 	mu      sync.Mutex
 	built   clock.Instant // when the view was built
@@ -103,16 +96,12 @@ type membership struct {
 
 // New returns a pool whose servers are there from the start.
 func New(now clock.Instant, spec Spec) *Pool {
-	p := &Pool{Name: spec.Name, ID: spec.ID, policy: spec.Policy, health: spec.Health, loops: max(spec.Loops, 1), nextID: spec.NextID}
-	p.eject, p.notify, p.swept = spec.Eject, spec.Notify, now
-	p.slowStart, p.failOpen = spec.SlowStart, spec.FailOpen
-	p.limit.Store(int64(spec.MaxRequests))
-	p.queue.length.Store(int32(spec.Queue.Length))
-	p.patient = spec.Queue.Timeout
-	p.budget, p.purses = spec.Budget, make([]purse, p.loops)
+	p := &Pool{Name: spec.Name, ID: spec.ID, loops: max(spec.Loops, 1), nextID: spec.NextID, notify: spec.Notify, swept: now}
+	p.settings.Store(spec.settings())
+	p.purses = make([]purse, p.loops)
 	for i := range p.purses {
 		p.purses[i].second = now
-		if p.budget != (Budget{}) {
+		if spec.Budget != (Budget{}) {
 			p.purses[i].save(leastDepth)
 		}
 	}
@@ -216,7 +205,7 @@ func enter(inFlight *atomic.Int64, limit int64) bool {
 }
 
 // Patience is how long a request may wait in the queue.
-func (p *Pool) Patience() time.Duration { return p.patient }
+func (p *Pool) Patience() time.Duration { return p.settings.Load().queue.Timeout }
 
 // Servers returns all servers in the order of the configuration. The slice is shared: it must not be changed.
 func (p *Pool) Servers() []*Server { return p.members.Load().servers }

@@ -27,7 +27,6 @@ type Waiter struct {
 // says so in waiting and then looks for a slot, whoever ends a lease first gives the slot back and then looks at waiting. So one of the two always sees the
 // other, and no slot is free while somebody waits for it.
 type queue struct {
-	length  atomic.Int32
 	waiting atomic.Int32 // how many wait, or are about to
 
 	mu          sync.Mutex // guards the list, its waiters, and the picker of the view that has no loop
@@ -45,7 +44,7 @@ func (p *Pool) Join(w *Waiter, q *Query, tell func()) (place int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	place = int(u.waiting.Add(1))
-	if place > int(u.length.Load()) {
+	if place > p.settings.Load().queue.Length {
 		// Without a word a slot may have become free that nobody was there to be handed to.
 		p.handOver()
 		lease, err := p.take(q, p.loops)

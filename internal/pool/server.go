@@ -24,12 +24,16 @@ type Server struct {
 	backup atomic.Bool
 	state  atomic.Uint32 // health.State, published by the owner
 	gone   atomic.Bool   // removed from the pool
+	order  atomic.Uint32 // Order
 
 	// machine and before are guarded by the owner's mutex.
 	machine health.Machine
 	before  struct{ ended, failed, timed, waited int64 } // the tally at the last sweep
 
-	warming  clock.Instant // when it came back or was added; 0: its share is whole; guarded likewise
+	configured int           // the weight that the last list of servers has; guarded likewise
+	orderEnds  clock.Instant // when Draining becomes Maint; 0: never. Guarded likewise
+	warming    clock.Instant // when it came back or was added; 0: its share is whole; guarded likewise
+
 	reported clock.Instant // when it was last said that it would be ejected; guarded likewise
 
 	ejections [len(causeNames)]atomic.Uint64
@@ -68,8 +72,8 @@ func (s *Server) Ejections(c Cause) uint64 { return s.ejections[c].Load() }
 // State is the state that the health machine is in.
 func (s *Server) State() health.State { return health.State(s.state.Load()) }
 
-// Up tells whether the server may get requests.
-func (s *Server) Up() bool { return s.State() == health.Up && !s.gone.Load() }
+// Up tells whether the server may get requests, be it of clients that are tied to it only.
+func (s *Server) Up() bool { return s.State() == health.Up && !s.gone.Load() && s.Order() != Maint }
 
 // Removed tells whether the server has left its pool. Leases on it may still be running.
 func (s *Server) Removed() bool { return s.gone.Load() }

@@ -17,14 +17,14 @@ const (
 
 // warm begins a server's slow start.
 func (p *Pool) warm(now clock.Instant, s *Server) {
-	if p.slowStart > 0 {
+	if p.settings.Load().slowStart > 0 {
 		s.warming = now
 	}
 }
 
 // warms tells whether a share has grown by a step.
 func (p *Pool) warms(now clock.Instant) bool {
-	if now.Sub(p.built) < max(p.slowStart/warmSteps, time.Millisecond) {
+	if now.Sub(p.built) < max(p.settings.Load().slowStart/warmSteps, time.Millisecond) {
 		return false
 	}
 	for _, s := range p.Servers() {
@@ -37,11 +37,12 @@ func (p *Pool) warms(now clock.Instant) bool {
 
 // warmUp brings every server's share up to date.
 func (p *Pool) warmUp(now clock.Instant) {
+	slowStart := p.settings.Load().slowStart
 	for _, s := range p.Servers() {
 		share := wholeShare
 		if s.warming != 0 {
-			if age := now.Sub(s.warming); age < p.slowStart {
-				share = max(leastShare, int(wholeShare*age/p.slowStart))
+			if age := now.Sub(s.warming); age < slowStart {
+				share = max(leastShare, int(wholeShare*age/slowStart))
 			} else {
 				s.warming = 0
 			}

@@ -130,6 +130,15 @@ func (p *Loop) Listen(l *Listener, fd int) error {
 	return nil
 }
 
+// Change has the connections that come from now on be of l instead of the listener with its index.
+func (p *Loop) Change(l *Listener) {
+	for _, a := range p.accepts {
+		if a.l.Index == l.Index {
+			a.l = l
+		}
+	}
+}
+
 func (a *accepter) accept(fc *fiber.Conn) {
 	p, limits := a.loop, a.loop.cfg.Limits
 	p.stats.ClientOpened(a.l.Index)

@@ -20,7 +20,7 @@ func (e *serving) report() {
 		Retries: max(0, x.Attempts-1), Rejected: x.Own, Unpaid: x.Unpaid, Cut: x.Cut, ClientAborted: x.Status == 499 || x.ClientLeft,
 	}
 	if e.counted {
-		o.Route, o.Pool = x.Route.Index, x.Route.Pool.ID
+		o.Route, o.Pool = x.Route.ID, x.Route.Pool.ID
 		if x.Unavailable {
 			p.stats.Unavailable(x.Route.Pool.ID)
 		}

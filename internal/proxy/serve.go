@@ -109,7 +109,7 @@ func (e *serving) begin() {
 	if x.Route == nil {
 		return
 	}
-	e.c.p.stats.Start(x.Route.Index)
+	e.c.p.stats.Start(x.Route.ID)
 	e.counted = true
 	if d := x.Route.Timeouts.Request; d > 0 {
 		e.until = e.now().Add(d)

@@ -37,6 +37,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for i := range loops {
 		w.loop(&loops[i], strconv.Itoa(i))
 	}
+	if c.source.Reloads != nil {
+		w.reloads(c.source.Reloads())
+	}
 	if c.source.LogDropped != nil {
 		w.counter(accessLogDropped, c.source.LogDropped())
 	}
@@ -77,7 +80,7 @@ var (
 	poolQueueFull   = describe("pool_queue_overflows_total", "Exchanges that found all servers full and no room to wait.", "pool")
 	poolServers     = describe("pool_servers", "Servers of the pool, by state.", "pool", "state")
 
-	serverUp          = describe("server_up", "1 where the server gets requests, as far as its health goes, else 0.", "pool", "server")
+	serverUp          = describe("server_up", "1 where the server gets requests, as far as its health and orders go, else 0.", "pool", "server")
 	serverInFlight    = describe("server_in_flight_requests", "Requests that are at the server.", "pool", "server")
 	serverRequests    = describe("server_requests_total", "Attempts that were answered, by the class of the status.", "pool", "server", "code")
 	serverDurations   = describe("server_duration_seconds", "Time that an attempt took, with those that failed.", "pool", "server")
@@ -95,12 +98,16 @@ var (
 	loopAcceptPauses = describe("loop_accept_pauses_total", "Times at which accepting rested: no descriptors, no memory, or the connection limit.", "loop")
 	loopLongTurns    = describe("loop_long_turns_total", "Turns in which one piece of work kept the loop's other connections waiting.", "loop")
 
+	configOK     = describe("config_last_reload_successful", "1 where the last reload of the configuration took effect, or there was none, else 0.")
+	configAt     = describe("config_last_reload_timestamp_seconds", "When the configuration that runs was read, in seconds since 1970.")
+	configCounts = describe("config_reloads_total", "Reloads of the configuration, by result.", "result")
+
 	accessLogDropped     = describe("access_log_dropped_total", "Records that were not written, because the sink did not take them.")
 	accessLogWriteErrors = describe("access_log_write_errors_total", "Writes of the access log that failed; their records are kept, and tried again every second.")
 )
 
 // states are the states that pool_servers always has a series for.
-var states = []string{"checking", "up", "down", "ejected"}
+var states = []string{"checking", "up", "down", "ejected", "draining", "maint"}
 
 // writer sends metrics to a scrape.
 type writer struct{ out chan<- prometheus.Metric }
@@ -190,6 +197,17 @@ func (w writer) loop(s *Snapshot, name string) {
 	w.counter(loopPanics, s.Panics, name)
 	w.counter(loopAcceptPauses, s.AcceptPauses, name)
 	w.counter(loopLongTurns, s.LongTurns, name)
+}
+
+func (w writer) reloads(r Reloads) {
+	ok := 0.0
+	if r.OK {
+		ok = 1
+	}
+	w.gauge(configOK, ok)
+	w.gauge(configAt, float64(r.Last.UnixMilli())/1000)
+	w.counter(configCounts, r.Succeeded, "success")
+	w.counter(configCounts, r.Failed, "failure")
 }
 
 func (w writer) counter(d *prometheus.Desc, n uint64, labels ...string) {

@@ -16,12 +16,21 @@ type Source struct {
 	Snapshots func() []Snapshot
 	// Names tells what the numbers in the snapshots stand for now. What it does not name is not shown.
 	Names func() Names
+	// Reloads tells of reloads of the configuration; nil where there are none.
+	Reloads func() Reloads
 	// LogDropped is the number of records that the access log dropped; nil where there is no log.
 	LogDropped func() uint64
 	// LogWriteErrors is the number of the access log's writes that failed; nil where there is no log.
 	LogWriteErrors func() uint64
 	// Version and Revision are those of the program.
 	Version, Revision string
+}
+
+// Reloads is how reloads of the configuration went.
+type Reloads struct {
+	OK                bool      // the last one; true before the first
+	Last              time.Time // when one last succeeded; before the first the start
+	Succeeded, Failed uint64
 }
 
 // Names give labels to numbers. Each name is unique in its scope: routes of a listener, servers of a pool.
@@ -55,7 +64,7 @@ type RouteName struct {
 type ServerNow struct {
 	ID                         int
 	Pool, Server               string
-	State                      string // as health.State prints it: "checking", "up", "down", "ejected"
+	State                      string // "checking", "up", "down", "ejected"; "draining", "maint" by a person's order
 	InFlight                   int
 	ProbesPassed, ProbesFailed uint64
 	Ejections                  []Count // by cause

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
@@ -32,6 +33,7 @@ func busy() Source {
 				},
 			}
 		},
+		Reloads:    func() Reloads { return Reloads{OK: true, Last: time.Unix(1000, 0), Succeeded: 3, Failed: 1} },
 		LogDropped: func() uint64 { return 17 }, LogWriteErrors: func() uint64 { return 5 },
 		Version: "1.2.3", Revision: "abc",
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,6 +83,9 @@ type Poise struct {
 	// Log is the program's log; AccessLog the path of the access log's file.
 	Log       *Buffer
 	AccessLog string
+
+	head string // what Start adds to a configuration
+	text atomic.Pointer[string]
 }
 
 // Start runs Poise with a configuration until the test ends. What yaml does not say is set here: driver, loops, no admin address, the access
@@ -96,13 +100,15 @@ func Start(t testing.TB, s Setup, yaml string) *Poise {
 	if !strings.Contains(yaml, "access_log:") {
 		head += fmt.Sprintf("access_log: { path: %q }\n", p.AccessLog)
 	}
-	c, problems := config.Parse("test.yaml", []byte(head+yaml), os.LookupEnv)
+	p.head = head
+	p.write(yaml)
+	c, problems := p.load()
 	if problems.HasErrors() {
 		var b bytes.Buffer
 		_ = problems.Format(&b, false)
 		t.Fatalf("the test's configuration:\n%s", b.String())
 	}
-	a, err := app.Start(app.Options{Config: c, Log: slog.New(slog.NewTextHandler(p.Log, nil)), Version: "test", Poison: true})
+	a, err := app.Start(app.Options{Config: c, Log: slog.New(slog.NewTextHandler(p.Log, nil)), Version: "test", Load: p.load, Poison: true})
 	if err != nil {
 		t.Fatalf("start: %v", err)
 	}
@@ -110,6 +116,24 @@ func Start(t testing.TB, s Setup, yaml string) *Poise {
 	p.App = a
 	p.Addr = a.Status().Listeners[0].Addresses[0]
 	return p
+}
+
+func (p *Poise) write(yaml string) {
+	text := p.head + yaml
+	p.text.Store(&text)
+}
+
+func (p *Poise) load() (*config.Config, config.Problems) {
+	return config.Parse("test.yaml", []byte(*p.text.Load()), os.LookupEnv)
+}
+
+// Reload has Poise go on with another configuration, to which the same is added as by Start.
+func (p *Poise) Reload(t testing.TB, yaml string) {
+	t.Helper()
+	p.write(yaml)
+	if problems, err := p.App.Reload(); err != nil {
+		t.Fatalf("reload: %v: %v", err, problems)
+	}
 }
 
 // Records waits until the access log has at least n lines, and returns all.

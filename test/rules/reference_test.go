@@ -81,6 +81,9 @@ func scraped(t *testing.T) map[string]string {
 				Servers: []stats.ServerNow{{Pool: "p", Server: "s", State: "up", Ejections: []stats.Count{{Name: "failures"}}}},
 			}
 		},
+		Reloads: func() stats.Reloads {
+			return stats.Reloads{OK: true, Last: time.Unix(1000, 0), Succeeded: 3, Failed: 1}
+		},
 		LogDropped: func() uint64 { return 0 }, LogWriteErrors: func() uint64 { return 0 },
 	})
 	w := httptest.NewRecorder()

@@ -1,0 +1,243 @@
+package app_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"poise/internal/app"
+	"poise/internal/config"
+	"poise/internal/testkit"
+)
+
+// reloader is a program whose configuration can be changed.
+type reloader struct {
+	*app.App
+	t    *testing.T
+	log  testkit.Buffer
+	mu   sync.Mutex // guards text
+	text string
+}
+
+func (r *reloader) load() (*config.Config, config.Problems) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return config.Parse("test.yaml", []byte(r.text), func(string) (string, bool) { return "", false })
+}
+
+func (r *reloader) write(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.text = "loops: 2\nadmin: { enabled: false }\naccess_log: { enabled: false }\n" + text
+}
+
+func startReloader(t *testing.T, text string) *reloader {
+	t.Helper()
+	r := &reloader{t: t}
+	r.write(text)
+	c, problems := r.load()
+	if problems.HasErrors() {
+		t.Fatalf("config: %v", problems)
+	}
+	a, err := app.Start(app.Options{Config: c, Log: slog.New(slog.NewTextHandler(&r.log, nil)), Load: r.load, Poison: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.Stop)
+	r.App = a
+	return r
+}
+
+// reload applies a text that has no mistakes, and returns the warnings.
+func (r *reloader) reload(text string) (warnings []string) {
+	r.t.Helper()
+	r.write(text)
+	problems, err := r.Reload()
+	if err != nil {
+		r.t.Fatalf("Reload: %v, %v", err, problems)
+	}
+	for _, p := range problems {
+		warnings = append(warnings, p.Message)
+	}
+	return warnings
+}
+
+// get asks the first listener, and returns the status and body.
+func (r *reloader) get(path string) string {
+	r.t.Helper()
+	resp, err := http.Get("http://" + r.Status().Listeners[0].Addresses[0] + path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return fmt.Sprintf("%d %s", resp.StatusCode, b)
+}
+
+// server is what Status says of a pool's server.
+func (r *reloader) server(pool, addr string) (s app.ServerStatus) {
+	for _, p := range r.Status().Pools {
+		for _, s := range p.Servers {
+			if p.Name == pool && s.Address == addr {
+				return s
+			}
+		}
+	}
+	return s
+}
+
+func answering(t *testing.T, text string) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }))
+	t.Cleanup(s.Close)
+	return strings.TrimPrefix(s.URL, "http://")
+}
+
+func TestReloadChangesRoutesAndPools(t *testing.T) {
+	a, b := answering(t, "a"), answering(t, "b")
+	r := startReloader(t, fmt.Sprintf("listeners: [{ address: '127.0.0.1:0', name: web, pool: main }]\npools: { main: { servers: ['%s'] } }\n", a))
+	if got := r.get("/"); got != "200 a" {
+		t.Fatalf("before: %s, want 200 a", got)
+	}
+	r.reload(fmt.Sprintf(`
+listeners: [{ address: '127.0.0.1:0', name: web, pool: main, routes: [{ match: { path: /b }, pool: other }] }]
+pools: { other: { servers: ['%s'], health: { http: {} } }, main: { servers: ['%s'], policy: round_robin } }
+`, b, a))
+	if got := r.get("/b"); got != "200 b" {
+		t.Errorf("the new route answers %s, want 200 b: its pool's first probe is waited for", got)
+	}
+	if got := r.get("/"); got != "200 a" {
+		t.Errorf("the pool that stays answers %s, want 200 a", got)
+	}
+	if s := r.server("main", a); s.Requests != 2 {
+		t.Errorf("the server that stays has %d requests, want 2: it counts on", s.Requests)
+	}
+	r.reload(fmt.Sprintf("listeners: [{ address: '127.0.0.1:0', name: web, pool: other }]\npools: { other: { servers: ['%s'] } }\n", b))
+	if got := r.get("/"); got != "200 b" {
+		t.Errorf("after the last reload: %s, want 200 b", got)
+	}
+	if n := len(r.Status().Pools); n != 1 {
+		t.Errorf("%d pools, want 1", n)
+	}
+	for _, want := range []string{`pools="+other ~main"`, "routes=+web/1", "pools=\"~other -main\"", `routes="~web -web/1"`} {
+		if !strings.Contains(r.log.String(), want) {
+			t.Errorf("the log has no %s:\n%s", want, r.log.String())
+		}
+	}
+}
+
+// TestReloadWithMistakesChangesNothing tries one of each kind: in the text, in the routes, and a name that does not resolve.
+func TestReloadWithMistakesChangesNothing(t *testing.T) {
+	a := answering(t, "a")
+	r := startReloader(t, "listen: 127.0.0.1:0\nservers: ['"+a+"']\n")
+	for name, text := range map[string]string{
+		"syntax": "listen: [\n",
+		"key":    "listen: 127.0.0.1:0\nservres: ['" + a + "']\n",
+		"pool":   "listeners: [{ address: '127.0.0.1:0', pool: none }]\npools: { p: { servers: ['" + a + "'] } }\n",
+		"name":   "listen: 127.0.0.1:0\nservers: ['nobody.invalid:80']\n",
+	} {
+		r.write(text)
+		problems, err := r.Reload()
+		if rejected := (*app.Rejected)(nil); !errors.As(err, &rejected) || !problems.HasErrors() || problems[0].Line == 0 {
+			t.Errorf("%s: Reload = %v, %v; want it rejected, and the line", name, problems, err)
+		}
+		if got := r.get("/"); got != "200 a" {
+			t.Errorf("%s: afterwards %s, want 200 a", name, got)
+		}
+	}
+}
+
+func TestReloadWarnsOfWhatItCannotChange(t *testing.T) {
+	a, b := answering(t, "a"), answering(t, "b")
+	r := startReloader(t, "listen: 127.0.0.1:0\nservers: ['"+a+"']\n")
+	warnings := strings.Join(r.reload("limits: { head: 32KiB }\nlisten: 127.0.0.1:1\ndriver: net\nservers: ['"+b+"']\n"), "\n")
+	for _, key := range []string{"limits.head", "driver", "addresses"} {
+		if !strings.Contains(warnings, key) {
+			t.Errorf("no warning names %s: %s", key, warnings)
+		}
+	}
+	if got := r.get("/"); got != "200 b" {
+		t.Errorf("the rest was not applied: %s, want 200 b", got)
+	}
+	if warnings := r.reload("listen: 127.0.0.1:0\nservers: ['" + b + "']\n"); len(warnings) != 0 {
+		t.Errorf("as it was at the start: warnings %v, want none", warnings)
+	}
+}
+
+// TestReloadExchangesAllServers sees no answer of Poise's own though no server stays.
+func TestReloadExchangesAllServers(t *testing.T) {
+	const text = "listen: 127.0.0.1:0\nservers: ['%s']\nhealth: { http: {}, interval: 10s }\n"
+	a, b := answering(t, "a"), answering(t, "b")
+	r := startReloader(t, fmt.Sprintf(text, a))
+	testkit.Eventually(t, "first probe", func() bool { return r.server("default", a).State == "up" })
+	r.reload(fmt.Sprintf(text, b))
+	if got := r.get("/"); got != "200 b" {
+		t.Errorf("right after the reload: %s, want 200 b", got)
+	}
+}
+
+func TestReloadKeepsWhatIsTied(t *testing.T) {
+	const text = "listen: 127.0.0.1:0\nservers: [%s]\nhealth: { http: {}, interval: %s }\naffinity: { cookie: {} }\n"
+	a, b := answering(t, "a"), answering(t, "b")
+	both := "'" + a + "', '" + b + "'"
+	r := startReloader(t, fmt.Sprintf(text, both, "10s"))
+	testkit.Eventually(t, "first probes", func() bool { return r.server("default", a).State == "up" && r.server("default", b).State == "up" })
+	url := "http://" + r.Status().Listeners[0].Addresses[0] + "/"
+	first, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _ := io.ReadAll(first.Body)
+	_ = first.Body.Close()
+	before := r.server("default", a).LastProbe
+	r.reload(fmt.Sprintf(text, both+", '127.0.0.1:9'", "10s"))
+	if got := r.server("default", a).LastProbe; got != before {
+		t.Errorf("last probe of a %q, want %q: its health did not change", got, before)
+	}
+	r.reload(fmt.Sprintf(text, both, "20ms"))
+	if s := r.server("default", a); s.State != "up" {
+		t.Errorf("a is %s after its check was changed, want up", s.State)
+	}
+	testkit.Eventually(t, "probe by the new interval", func() bool { return r.server("default", a).LastProbe != before })
+	for range 10 {
+		req, err := http.NewRequest(http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.AddCookie(first.Cookies()[0])
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if string(got) != string(want) {
+			t.Fatalf("the client of %s got %s: its cookie was forgotten", want, got)
+		}
+	}
+}
+
+// TestReloadsAreFolded asks many times at once: few reloads follow, and the last one reads what was there when it was asked for.
+func TestReloadsAreFolded(t *testing.T) {
+	a := answering(t, "a")
+	r := startReloader(t, "listen: 127.0.0.1:0\nservers: ['"+a+"']\n")
+	var loads sync.WaitGroup
+	began := time.Now()
+	for range 100 {
+		loads.Go(func() { _, _ = r.Reload() })
+	}
+	loads.Wait()
+	if n := strings.Count(r.log.String(), "was reloaded"); n < 1 || n > 90 {
+		t.Errorf("%d reloads in %v for 100 that were asked for at once, want fewer", n, time.Since(began))
+	}
+}

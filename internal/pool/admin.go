@@ -1,0 +1,80 @@
+package pool
+
+import (
+	"time"
+
+	"poise/internal/clock"
+	"poise/internal/health"
+)
+
+// Order is what a person wants of a server, whatever its health. It lasts as long as the server does, over reloads too.
+//
+//	Ready ──► Draining ── its time is over ──► Maint
+//	  ▲          │                               │
+//	  └──────────┴─────────── Ready ─────────────┘
+type Order uint8
+
+// The orders.
+const (
+	Ready    Order = iota // none: health decides
+	Draining              // no new clients; those that affinity ties to the server stay
+	Maint                 // no requests at all; probes go on
+)
+
+var orderNames = [...]string{"ready", "draining", "maint"}
+
+func (o Order) String() string { return orderNames[o] }
+
+// Order gives s an order, at once. For Draining, d is how long clients that are tied to it stay until it is Maint; 0: as long as they like. It is false for a
+// server that was removed.
+func (p *Pool) Order(now clock.Instant, s *Server, o Order, d time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.owner != p || s.gone.Load() {
+		return false
+	}
+	s.orderEnds = 0
+	if o == Draining && d > 0 {
+		s.orderEnds = now.Add(d)
+	}
+	s.order.Store(uint32(o))
+	p.rebuild(now)
+	return true
+}
+
+// Reweigh gives s another weight, at once; it lasts until a list of servers has another weight for s than the list before. It is
+// false for a server that was removed.
+func (p *Pool) Reweigh(now clock.Instant, s *Server, weight int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.owner != p || s.gone.Load() {
+		return false
+	}
+	s.weight.Store(int32(weight))
+	p.rebuild(now)
+	return true
+}
+
+// endDrains puts servers whose time to drain is over into maintenance. mu is held.
+func (p *Pool) endDrains(now clock.Instant) (events []Event) {
+	for _, s := range p.Servers() {
+		if s.orderEnds != 0 && now >= s.orderEnds {
+			s.orderEnds = 0
+			s.order.Store(uint32(Maint))
+			state := s.machine.State()
+			events = append(events, Event{Server: s, Event: health.Event{At: now, From: state, To: state, Reason: "its time to drain is over"}, Order: Maint})
+		}
+	}
+	return events
+}
+
+// Order is what a person wants of the server.
+func (s *Server) Order() Order { return Order(s.order.Load()) }
+
+// Condition is the server's state in a word: a person's order, or else its health.
+func (s *Server) Condition() string {
+	if o := s.Order(); o != Ready {
+		return o.String()
+	}
+	return s.State().String()
+}

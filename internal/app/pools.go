@@ -19,10 +19,10 @@ import (
 
 // poolState is a pool with what belongs to it.
 type poolState struct {
-	cfg     *config.Pool
-	pool    *pool.Pool
-	cookie  *affinity.Cookie // nil: none
-	probers *probe.Probers   // nil: none
+	cfg      *config.Pool
+	pool     *pool.Pool
+	affinity affinity.Kind  // nil: none
+	probers  *probe.Probers // nil: none
 }
 
 // address is one address of a server's name.
@@ -60,7 +60,7 @@ func (a *App) newPool(id int, c *config.Pool, loops int, secret []byte) (*poolSt
 	}
 	p := &poolState{cfg: c, pool: pool.New(clock.Now(), spec)}
 	var err error
-	if p.cookie, err = cookieOf(c, p.pool, secret); err != nil {
+	if p.affinity, err = affinityOf(c, p.pool, secret); err != nil {
 		return nil, err
 	}
 	if c.Health != nil {
@@ -240,22 +240,6 @@ func budgetOf(r *config.Retry) pool.Budget {
 
 func healthOf(h *config.Health) health.Settings {
 	return health.Settings{Interval: h.Interval, Timeout: h.Timeout, Fall: h.Fall, Rise: h.Rise}
-}
-
-func cookieOf(c *config.Pool, p *pool.Pool, random []byte) (*affinity.Cookie, error) {
-	if c.Affinity == nil || c.Affinity.Cookie == nil {
-		return nil, nil
-	}
-	k := c.Affinity.Cookie
-	s := affinity.Settings{Name: k.Name, Secret: []byte(string(k.Secret)), TTL: k.TTL, Path: k.Path, Domain: k.Domain, SameSite: k.SameSite, Secure: k.Secure}
-	if len(s.Secret) == 0 {
-		s.Secret = random
-	}
-	cookie, err := affinity.New(s, p)
-	if err != nil {
-		return nil, fmt.Errorf("pool %s: affinity: %w", c.Name, err)
-	}
-	return cookie, nil
 }
 
 func randomBytes() []byte {

@@ -33,7 +33,7 @@ func tableOf(c *config.Config, pools []*poolState) (*route.Table, *routeIndex, e
 		}
 		if p := byName[l.Pool]; p != nil {
 			t := timeoutsOf(&l.Timeouts.RouteTimeouts, c, l)
-			rl.Routes = append(rl.Routes, route.Spec{Route: route.Route{Name: l.Name, Pool: p.pool, Affinity: p.cookie, Timeouts: t, Retry: retryOf(&p.cfg.Retry)}})
+			rl.Routes = append(rl.Routes, route.Spec{Route: route.Route{Name: l.Name, Pool: p.pool, Affinity: p.affinity, Timeouts: t, Retry: retryOf(&p.cfg.Retry)}})
 			index.routes = append(index.routes, nil)
 		}
 		listeners = append(listeners, rl)
@@ -58,7 +58,7 @@ func specOf(r *config.Route, c *config.Config, l *config.Listener, p *poolState)
 		m.Query = append(m.Query, route.NameValue(q))
 	}
 	return route.Spec{Match: m, Route: route.Route{
-		Name: r.Name, Pool: p.pool, Affinity: p.cookie, Timeouts: timeoutsOf(&r.Timeouts, c, l), Retry: retryOf(&p.cfg.Retry),
+		Name: r.Name, Pool: p.pool, Affinity: p.affinity, Timeouts: timeoutsOf(&r.Timeouts, c, l), Retry: retryOf(&p.cfg.Retry),
 	}}
 }
 

@@ -14,9 +14,9 @@ import (
 // Route is what happens to the requests that it matches. It never changes once a table was built from it.
 type Route struct {
 	Name     string
-	Index    int              // its place among all routes of the table, from 0; Build sets it
-	Pool     *pool.Pool       // where its requests go
-	Affinity *affinity.Cookie // nil: none
+	Index    int           // its place among all routes of the table, from 0; Build sets it
+	Pool     *pool.Pool    // where its requests go
+	Affinity affinity.Kind // nil: none
 	Timeouts Timeouts
 	Retry    Retry
 }

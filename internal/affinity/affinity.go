@@ -1,6 +1,7 @@
 // Package affinity keeps a client on the server that it was sent to first.
 //
-// There are kinds of it, each a Kind: Cookie gives clients a cookie whose value stands for a server. A kind never chooses a
+// There are kinds of it, each a Kind: Cookie gives clients a cookie whose value stands for a server, Source remembers which
+// server an address was sent to. A kind never chooses a
 // server and never insists: what it finds is a preference that pool.Acquire follows while the server is up. Cookies are
 // passed on to servers like any others. Start reading at Kind, then cookie.go.
 package affinity
@@ -28,6 +29,9 @@ type Found struct {
 	Server *pool.Server // whom it belongs to, whatever the server's state; nil: nobody
 	// In is what was found and Out what became of it, as HAProxy's third and fourth letters tell it; 0: nothing to tell.
 	In, Out byte
+
+	key uint64 // Source: of the address
+	was int    // Source: the number of the server that the table had; -1: none
 }
 
 // The letters of Found.In and Found.Out.
@@ -36,6 +40,7 @@ const (
 	Invalid = 'I' // In: what came stands for no server
 	Valid   = 'V' // In: a server that is up
 	Down    = 'D' // In: a server that is not up
+	Expired = 'E' // In: a server, but it was not used for too long
 	New     = 'I' // Out: the client was given a server
 	Updated = 'U' // Out: the client was given another server
 )

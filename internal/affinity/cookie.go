@@ -1,18 +1,15 @@
-// Package affinity keeps a client on the server that it was sent to first.
-//
-// It gives clients a cookie whose value stands for a server of one pool, and finds the server when the cookie comes back. It
-// never chooses a server and never insists: what it finds is a preference that pool.Acquire follows while the server is up.
-// The cookie is passed on to servers like any other. Start reading at Cookie.
 package affinity
 
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"poise/internal/clock"
 	"poise/internal/msg"
 	"poise/internal/pool"
 )
@@ -23,8 +20,8 @@ const DefaultName = "poise"
 // MinSecret is the least length of a secret in bytes: the strength of the tokens (RFC 2104 §3 advises the hash's 32).
 const MinSecret = 16
 
-// Settings say what the cookie looks like. Only Secret has to be given. HttpOnly is always set: no script needs the cookie.
-type Settings struct {
+// CookieSettings say what the cookie looks like. Only Secret has to be given. HttpOnly is always set: no script needs the cookie.
+type CookieSettings struct {
 	Name     string        // default "poise"
 	Secret   []byte        // key of the tokens, at least 16 bytes; balancers that share clients share it
 	TTL      time.Duration // how long browsers keep it, in whole seconds; 0: until they are closed
@@ -34,7 +31,7 @@ type Settings struct {
 	Secure   bool          // only over https
 }
 
-// Cookie is the affinity of one pool. Its methods may be called on any loop at the same time.
+// Cookie is a Kind: clients of one pool carry a value that stands for their server.
 type Cookie struct {
 	name       string
 	secret     []byte
@@ -43,8 +40,8 @@ type Cookie struct {
 	index      atomic.Pointer[index]
 }
 
-// New returns the cookie of pool p. The error says which setting cannot be.
-func New(s Settings, p *pool.Pool) (*Cookie, error) {
+// NewCookie returns the cookie of pool p. The error says which setting cannot be.
+func NewCookie(s CookieSettings, p *pool.Pool) (*Cookie, error) {
 	if s.Name == "" {
 		s.Name = DefaultName
 	}
@@ -61,7 +58,7 @@ func New(s Settings, p *pool.Pool) (*Cookie, error) {
 }
 
 // attributes checks s and writes what follows the value in Set-Cookie.
-func (s *Settings) attributes() (string, error) {
+func (s *CookieSettings) attributes() (string, error) {
 	site, ok := map[string]string{"": "Lax", "lax": "Lax", "strict": "Strict", "none": "None"}[strings.ToLower(s.SameSite)]
 	switch {
 	case !isToken(s.Name):
@@ -93,36 +90,48 @@ func (s *Settings) attributes() (string, error) {
 	return b, nil
 }
 
-// Name is the cookie's name.
-func (c *Cookie) Name() string { return c.name }
-
-// Server returns the server that a token stands for, whatever its state. It is nil for every token that was not made with
-// this secret for a present server of this pool: forged, another pool's, or of a server that was removed. The client is then
-// balanced like a new one, and given a new cookie.
-func (c *Cookie) Server(token []byte) *pool.Server {
-	return c.current().servers[string(token)]
+// Find reads the request's cookie.
+func (c *Cookie) Find(_ clock.Instant, _ netip.Addr, fields msg.Fields) Found {
+	f := Found{In: None, Out: None}
+	value, present := c.value(fields)
+	if !present {
+		return f
+	}
+	f.In = Invalid
+	if s := c.server(value); s != nil {
+		f.belongsTo(s)
+	}
+	return f
 }
 
-// AppendSetCookie appends the value of a Set-Cookie field that keeps a client on s, and nothing if s was removed.
-func (c *Cookie) AppendSetCookie(dst []byte, s *pool.Server) []byte {
-	return append(dst, c.current().fields[s]...)
+// Keep sets the cookie of a client that s is new to.
+func (c *Cookie) Keep(_ clock.Instant, f *Found, s *pool.Server, dst []byte) []byte {
+	if f.Server == s {
+		return dst
+	}
+	field := c.current().fields[s]
+	switch {
+	case field == "": // the server has left its pool
+	case f.Server == nil:
+		f.Out = New
+	default:
+		f.Out = Updated
+	}
+	return append(dst, field...)
+}
+
+// server returns the server that a token stands for, whatever its state. It is nil for every token that was not made with
+// this secret for a present server of this pool: forged, another pool's, or of a server that was removed. The client is then
+// balanced like a new one, and given a new cookie.
+func (c *Cookie) server(token []byte) *pool.Server {
+	return c.current().servers[string(token)]
 }
 
 // maxValue is the longest value that is looked at; a token has 22 bytes.
 const maxValue = 64
 
-// Find returns the cookie's value in a request's fields. present tells whether the cookie is there at all, be it too long to
-// be a token. Of several with the name the first usable one counts, as browsers send the closest match first (RFC 6265 §5.4).
-func (c *Cookie) Find(fields msg.Fields) (token []byte, present bool) {
-	for i := range fields {
-		if fields[i].ID != msg.Cookie {
-			continue
-		}
-		value, found := find(fields[i].Value, c.name)
-		present = present || found
-		if value != nil {
-			return value, true
-		}
-	}
-	return nil, present
+// value returns the cookie's value in a request's fields. present tells whether the cookie is there at all, be it too long to
+// be a token.
+func (c *Cookie) value(fields msg.Fields) (token []byte, present bool) {
+	return cookieValue(fields, c.name, maxValue)
 }

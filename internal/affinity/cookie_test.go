@@ -2,6 +2,7 @@ package affinity
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -26,25 +27,28 @@ func specs(addresses ...string) []pool.ServerSpec {
 	return list
 }
 
-func newCookie(t testing.TB, s Settings, p *pool.Pool) *Cookie {
+func newCookie(t testing.TB, s CookieSettings, p *pool.Pool) *Cookie {
 	t.Helper()
 	if s.Secret == nil {
 		s.Secret = secret
 	}
-	c, err := New(s, p)
+	c, err := NewCookie(s, p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
+// setCookie is the Set-Cookie field of a new client of s.
+func setCookie(c *Cookie, s *pool.Server) []byte { return c.Keep(0, &Found{}, s, nil) }
+
 // given is the token in the cookie that c sets for s.
 func given(t testing.TB, c *Cookie, s *pool.Server) []byte {
 	t.Helper()
-	field, ok := strings.CutPrefix(string(c.AppendSetCookie(nil, s)), c.Name()+"=")
+	field, ok := strings.CutPrefix(string(setCookie(c, s)), c.name+"=")
 	value, _, ok2 := strings.Cut(field, ";")
 	if !ok || !ok2 || len(value) != tokenLen {
-		t.Fatalf("AppendSetCookie = %q, want name=token; attributes", field)
+		t.Fatalf("Set-Cookie = %q, want name=token; attributes", field)
 	}
 	return []byte(value)
 }
@@ -86,10 +90,10 @@ func TestFind(t *testing.T) {
 		{"separators only", cookies(";;;=;==;;"), "", false},
 		{"= in the value", cookies("poise=a=b"), "a=b", true},
 	}
-	c := newCookie(t, Settings{}, newPool("app", "a"))
+	c := newCookie(t, CookieSettings{}, newPool("app", "a"))
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got, present := c.Find(tt.fields); string(got) != tt.want || present != tt.present {
+			if got, present := c.value(tt.fields); string(got) != tt.want || present != tt.present {
 				t.Errorf("Find = %q, %v, want %q, %v", got, present, tt.want, tt.present)
 			}
 		})
@@ -98,11 +102,11 @@ func TestFind(t *testing.T) {
 
 func TestRoundTrip(t *testing.T) {
 	p := newPool("app", "10.0.0.1:80", "10.0.0.2:80", "unix:/run/a.sock")
-	c := newCookie(t, Settings{Name: "stay"}, p)
+	c := newCookie(t, CookieSettings{Name: "stay"}, p)
 	for _, s := range p.Servers() {
-		pair, _, _ := strings.Cut(string(c.AppendSetCookie(nil, s)), ";")
-		token, present := c.Find(cookies("x=y; " + pair))
-		if got := c.Server(token); !present || got != s {
+		pair, _, _ := strings.Cut(string(setCookie(c, s)), ";")
+		token, present := c.value(cookies("x=y; " + pair))
+		if got := c.server(token); !present || got != s {
 			t.Errorf("Server(%s) = %v, want %s", token, got, s.Name)
 		}
 	}
@@ -111,48 +115,48 @@ func TestRoundTrip(t *testing.T) {
 func TestSetCookie(t *testing.T) {
 	p := newPool("app", "10.0.0.1:80")
 	tests := []struct {
-		settings Settings
+		settings CookieSettings
 		want     string // behind the value
 	}{
-		{Settings{}, "; Path=/; HttpOnly; SameSite=Lax"},
-		{Settings{TTL: 90 * time.Minute, SameSite: "strict"}, "; Path=/; Max-Age=5400; HttpOnly; SameSite=Strict"},
+		{CookieSettings{}, "; Path=/; HttpOnly; SameSite=Lax"},
+		{CookieSettings{TTL: 90 * time.Minute, SameSite: "strict"}, "; Path=/; Max-Age=5400; HttpOnly; SameSite=Strict"},
 		{
-			Settings{Path: "/shop", Domain: "example.com", SameSite: "None", Secure: true},
+			CookieSettings{Path: "/shop", Domain: "example.com", SameSite: "None", Secure: true},
 			"; Path=/shop; Domain=example.com; HttpOnly; SameSite=None; Secure",
 		},
 	}
 	for _, tt := range tests {
 		c := newCookie(t, tt.settings, p)
-		got := string(c.AppendSetCookie([]byte("before:"), p.Servers()[0]))
+		got := string(c.Keep(0, &Found{}, p.Servers()[0], []byte("before:")))
 		if want := "before:poise=" + string(given(t, c, p.Servers()[0])) + tt.want; got != want {
-			t.Errorf("AppendSetCookie with %+v = %q, want %q", tt.settings, got, want)
+			t.Errorf("Keep with %+v = %q, want %q", tt.settings, got, want)
 		}
 	}
 }
 
-func TestBadSettings(t *testing.T) {
+func TestBadCookieSettings(t *testing.T) {
 	tests := []struct {
-		settings Settings
+		settings CookieSettings
 		want     string
 	}{
-		{Settings{Name: "a b"}, "name"},
-		{Settings{Name: "a=b"}, "name"},
-		{Settings{Name: "a;b"}, "name"},
-		{Settings{Secret: []byte("short")}, "secret"},
-		{Settings{Path: "shop"}, "path"},
-		{Settings{Path: "/a;Domain=x"}, "path"},
-		{Settings{Domain: "x\r\ny"}, "domain"},
-		{Settings{SameSite: "loose"}, "same_site"},
-		{Settings{SameSite: "none"}, "secure"},
-		{Settings{TTL: -1}, "ttl"},
-		{Settings{TTL: time.Millisecond}, "ttl"},
+		{CookieSettings{Name: "a b"}, "name"},
+		{CookieSettings{Name: "a=b"}, "name"},
+		{CookieSettings{Name: "a;b"}, "name"},
+		{CookieSettings{Secret: []byte("short")}, "secret"},
+		{CookieSettings{Path: "shop"}, "path"},
+		{CookieSettings{Path: "/a;Domain=x"}, "path"},
+		{CookieSettings{Domain: "x\r\ny"}, "domain"},
+		{CookieSettings{SameSite: "loose"}, "same_site"},
+		{CookieSettings{SameSite: "none"}, "secure"},
+		{CookieSettings{TTL: -1}, "ttl"},
+		{CookieSettings{TTL: time.Millisecond}, "ttl"},
 	}
 	for _, tt := range tests {
 		if tt.settings.Secret == nil {
 			tt.settings.Secret = secret
 		}
-		if _, err := New(tt.settings, newPool("app", "a")); err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("New(%+v) = %v, want an error about %s", tt.settings, err, tt.want)
+		if _, err := NewCookie(tt.settings, newPool("app", "a")); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("NewCookie(%+v) = %v, want an error about %s", tt.settings, err, tt.want)
 		}
 	}
 }
@@ -161,13 +165,13 @@ func TestBadSettings(t *testing.T) {
 func TestHT7ForeignTokens(t *testing.T) {
 	p := newPool("app", "10.0.0.1:80", "10.0.0.2:80")
 	s := p.Servers()[0]
-	c := newCookie(t, Settings{}, p)
+	c := newCookie(t, CookieSettings{}, p)
 	other := newPool("ape", "10.0.0.1:80", "10.0.0.2:80")
-	otherSecret := newCookie(t, Settings{Secret: []byte("another secret, of 16 bytes")}, p)
+	otherSecret := newCookie(t, CookieSettings{Secret: []byte("another secret, of 16 bytes")}, p)
 	good := string(given(t, c, s))
 
 	tokens := map[string]string{
-		"another pool's":   string(given(t, newCookie(t, Settings{}, other), other.Servers()[0])),
+		"another pool's":   string(given(t, newCookie(t, CookieSettings{}, other), other.Servers()[0])),
 		"another secret's": string(given(t, otherSecret, s)),
 		"the address":      s.Address,
 		"the name":         s.Name,
@@ -178,27 +182,27 @@ func TestHT7ForeignTokens(t *testing.T) {
 		"a long one":       strings.Repeat("A", 8<<10),
 	}
 	for what, token := range tokens {
-		if got := c.Server([]byte(token)); got != nil {
+		if got := c.server([]byte(token)); got != nil {
 			t.Errorf("Server of %s (%.30q) = %s, want nil", what, token, got.Name)
 		}
 	}
 	for i := range good { // one bit off, anywhere
 		bad := []byte(good)
 		bad[i] ^= 1
-		if got := c.Server(bad); got != nil {
+		if got := c.server(bad); got != nil {
 			t.Errorf("Server(%q) = %s, want nil", bad, got.Name)
 		}
 	}
 	// A pool whose name and address run together to the same bytes.
 	shifted := newPool("ap", "p10.0.0.1:80")
-	if got := given(t, newCookie(t, Settings{}, shifted), shifted.Servers()[0]); string(got) == good {
+	if got := given(t, newCookie(t, CookieSettings{}, shifted), shifted.Servers()[0]); string(got) == good {
 		t.Error("two pools share a token")
 	}
 }
 
 func TestHT7TokenHidesTheAddress(t *testing.T) {
 	p := newPool("app", "10.0.0.1:80")
-	field := string(newCookie(t, Settings{}, p).AppendSetCookie(nil, p.Servers()[0]))
+	field := string(setCookie(newCookie(t, CookieSettings{}, p), p.Servers()[0]))
 	for _, part := range []string{"10.0", "0.1", ":80", "app"} {
 		if strings.Contains(field, part) {
 			t.Errorf("Set-Cookie %q holds %q", field, part)
@@ -208,8 +212,8 @@ func TestHT7TokenHidesTheAddress(t *testing.T) {
 
 func TestTokenOutlastsRestart(t *testing.T) {
 	one, two := newPool("app", "a", "b"), newPool("app", "c", "b")
-	token := given(t, newCookie(t, Settings{}, one), one.Servers()[1])
-	if got := newCookie(t, Settings{}, two).Server(token); got != two.Servers()[1] {
+	token := given(t, newCookie(t, CookieSettings{}, one), one.Servers()[1])
+	if got := newCookie(t, CookieSettings{}, two).server(token); got != two.Servers()[1] {
 		t.Errorf("Server(token of b from before) = %v, want b", got)
 	}
 }
@@ -217,21 +221,21 @@ func TestTokenOutlastsRestart(t *testing.T) {
 // TestHT7ReplayAfterRemoval: a removed server's token means nothing, and a new server's works at once.
 func TestHT7ReplayAfterRemoval(t *testing.T) {
 	p := newPool("app", "a", "b")
-	c := newCookie(t, Settings{}, p)
+	c := newCookie(t, CookieSettings{}, p)
 	a, b := p.Servers()[0], p.Servers()[1]
 	tokenA, tokenB := given(t, c, a), given(t, c, b)
 	p.Update(2, specs("b", "c"))
-	if got := c.Server(tokenA); got != nil {
+	if got := c.server(tokenA); got != nil {
 		t.Errorf("Server(token of a) = %s after a was removed, want nil", got.Name)
 	}
-	if got := c.AppendSetCookie(nil, a); len(got) != 0 {
-		t.Errorf("AppendSetCookie of a removed server = %q, want nothing", got)
+	if got := setCookie(c, a); len(got) != 0 {
+		t.Errorf("Set-Cookie of a removed server = %q, want nothing", got)
 	}
-	if got := c.Server(tokenB); got != b {
+	if got := c.server(tokenB); got != b {
 		t.Errorf("Server(token of b) = %v, want b", got)
 	}
 	added := p.Servers()[1]
-	if got := c.Server(given(t, c, added)); got != added {
+	if got := c.server(given(t, c, added)); got != added {
 		t.Errorf("Server(token of c) = %v, want c", got)
 	}
 }
@@ -239,16 +243,16 @@ func TestHT7ReplayAfterRemoval(t *testing.T) {
 // TestAffinityWithPool follows a client through its server's failure.
 func TestAffinityWithPool(t *testing.T) {
 	p := newPool("app", "a", "b", "c")
-	c := newCookie(t, Settings{}, p)
+	c := newCookie(t, CookieSettings{}, p)
 	token := given(t, c, p.Servers()[2])
 	for range 5 {
-		l, err := p.Acquire(3, &pool.Query{Prefer: c.Server(token)})
+		l, err := p.Acquire(3, &pool.Query{Prefer: c.server(token)})
 		if err != nil || l.Server() != p.Servers()[2] {
 			t.Fatalf("Acquire = %v, %v, want c", l.Server(), err)
 		}
 	}
 	p.Update(4, specs("a", "b"))
-	l, err := p.Acquire(5, &pool.Query{Prefer: c.Server(token)})
+	l, err := p.Acquire(5, &pool.Query{Prefer: c.server(token)})
 	if err != nil || l.Server().Name == "c" {
 		t.Errorf("Acquire after c left = %v, %v, want another server", l.Server(), err)
 	}
@@ -256,28 +260,29 @@ func TestAffinityWithPool(t *testing.T) {
 
 func TestNoAllocation(t *testing.T) {
 	p := newPool("app", "a", "b")
-	c := newCookie(t, Settings{}, p)
+	c := newCookie(t, CookieSettings{}, p)
 	fields := cookies("a=1; b=2", "poise="+string(given(t, c, p.Servers()[1])))
 	dst := make([]byte, 0, 256)
+	var found Found
 	got := testing.AllocsPerRun(1000, func() {
-		token, _ := c.Find(fields)
-		dst = c.AppendSetCookie(dst[:0], c.Server(token))
+		found = c.Find(0, netip.Addr{}, fields)
+		dst = c.Keep(0, &found, p.Servers()[0], dst[:0])
 	})
-	if got != 0 {
-		t.Errorf("allocations of Find, Server and AppendSetCookie = %v, want 0", got)
+	if got != 0 || len(dst) == 0 {
+		t.Errorf("allocations of Find and Keep = %v, with the cookie %q, want 0 and a cookie", got, dst)
 	}
 }
 
 // TestConcurrentRefresh is for the race detector.
 func TestConcurrentRefresh(t *testing.T) {
 	p := newPool("app", "a", "b")
-	c := newCookie(t, Settings{}, p)
+	c := newCookie(t, CookieSettings{}, p)
 	token := given(t, c, p.Servers()[0])
 	var loops sync.WaitGroup
 	for range 2 {
 		loops.Go(func() {
 			for range 1000 {
-				if s := c.Server(token); s == nil || s.Name != "a" {
+				if s := c.server(token); s == nil || s.Name != "a" {
 					t.Error("the token of a server that stays does not resolve")
 				}
 			}
@@ -294,7 +299,7 @@ func FuzzFind(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, field string) {
-		value, found := find([]byte(field), "poise")
+		value, found := find([]byte(field), "poise", maxValue)
 		want, wantFound := slowFind(field)
 		if string(value) != want || found != wantFound {
 			t.Errorf("find(%q) = %q, %v, want %q, %v", field, value, found, want, wantFound)
@@ -319,10 +324,9 @@ func slowFind(field string) (value string, found bool) {
 
 func BenchmarkCookie(b *testing.B) {
 	p := newPool("app", "a", "b")
-	c := newCookie(b, Settings{}, p)
+	c := newCookie(b, CookieSettings{}, p)
 	fields := cookies("session=0123456789abcdef; theme=dark; poise=" + string(given(b, c, p.Servers()[1])))
 	for b.Loop() {
-		token, _ := c.Find(fields)
-		c.Server(token)
+		c.Find(0, netip.Addr{}, fields)
 	}
 }

@@ -1,10 +1,31 @@
 package affinity
 
-import "bytes"
+import (
+	"bytes"
+
+	"poise/internal/msg"
+)
+
+// cookieValue returns a cookie's value in a request's fields, if it has at most so many bytes. present tells whether the cookie
+// is there at all. Of several with the name the first usable one counts, as browsers send the closest match first (RFC 6265
+// section 5.4).
+func cookieValue(fields msg.Fields, name string, most int) (value []byte, present bool) {
+	for i := range fields {
+		if fields[i].ID != msg.Cookie {
+			continue
+		}
+		value, found := find(fields[i].Value, name, most)
+		present = present || found
+		if value != nil {
+			return value, true
+		}
+	}
+	return nil, present
+}
 
 // find returns the first value of a cookie in a Cookie field's value that is neither empty nor too long; found also when
 // there are only such. (RFC 6265 §4.2.1: pairs separated by ";".) It allocates nothing and its work is linear.
-func find(field []byte, name string) (value []byte, found bool) {
+func find(field []byte, name string, most int) (value []byte, found bool) {
 	for len(field) > 0 {
 		pair := field
 		if i := bytes.IndexByte(field, ';'); i >= 0 {
@@ -17,7 +38,7 @@ func find(field []byte, name string) (value []byte, found bool) {
 			continue
 		}
 		found = true
-		if v := trim(pair[i+1:]); len(v) > 0 && len(v) <= maxValue {
+		if v := trim(pair[i+1:]); len(v) > 0 && len(v) <= most {
 			return v, true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"poise/internal/affinity"
 	"poise/internal/clock"
 	"poise/internal/config"
 	"poise/internal/pool"
@@ -69,8 +70,8 @@ func build(t *testing.T, c *config.Config) {
 		if weighs(p) && p.Health == nil && err != nil {
 			t.Fatalf("pool %s has servers and no probes, and gives none: %v", p.Name, err)
 		}
-		if err == nil && state.cookie != nil {
-			state.cookie.AppendSetCookie(nil, lease.Server())
+		if err == nil && state.affinity != nil {
+			state.affinity.Keep(1, &affinity.Found{}, lease.Server(), nil)
 		}
 	}
 }

@@ -3,7 +3,7 @@ package app
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"fmt"
+	"reflect"
 
 	"poise/internal/affinity"
 	"poise/internal/balance"
@@ -16,10 +16,10 @@ import (
 
 // poolState is a pool with what belongs to it.
 type poolState struct {
-	cfg     *config.Pool
-	pool    *pool.Pool
-	cookie  *affinity.Cookie // nil: none
-	probers *probe.Probers   // nil: none
+	cfg      *config.Pool
+	pool     *pool.Pool
+	affinity affinity.Kind  // nil: none
+	probers  *probe.Probers // nil: none
 }
 
 // newPool makes a pool and what belongs to it. was is the one of the same name that runs; its pool is taken over as it is, and goes on being probed where
@@ -32,7 +32,13 @@ func (a *App) newPool(c *config.Pool, n *names, was *poolState) (*poolState, err
 		p.pool = pool.New(clock.Now(), a.specOfPool(c, n))
 	}
 	var err error
-	if p.cookie, err = cookieOf(c, p.pool, a.secret); err != nil {
+	switch {
+	case was != nil && reflect.DeepEqual(c.Affinity, was.cfg.Affinity):
+		p.affinity = was.affinity // with what it remembers of clients
+	default:
+		p.affinity, err = affinityOf(c, p.pool, a.secret)
+	}
+	if err != nil {
 		return nil, err
 	}
 	switch {
@@ -144,22 +150,6 @@ func budgetOf(r *config.Retry) pool.Budget {
 
 func healthOf(h *config.Health) health.Settings {
 	return health.Settings{Interval: h.Interval, Timeout: h.Timeout, Fall: h.Fall, Rise: h.Rise}
-}
-
-func cookieOf(c *config.Pool, p *pool.Pool, random []byte) (*affinity.Cookie, error) {
-	if c.Affinity == nil || c.Affinity.Cookie == nil {
-		return nil, nil
-	}
-	k := c.Affinity.Cookie
-	s := affinity.Settings{Name: k.Name, Secret: []byte(string(k.Secret)), TTL: k.TTL, Path: k.Path, Domain: k.Domain, SameSite: k.SameSite, Secure: k.Secure}
-	if len(s.Secret) == 0 {
-		s.Secret = random
-	}
-	cookie, err := affinity.New(s, p)
-	if err != nil {
-		return nil, fmt.Errorf("pool %s: affinity: %w", c.Name, err)
-	}
-	return cookie, nil
 }
 
 func randomBytes() []byte {

@@ -38,7 +38,7 @@ func (a *App) tableOf(c *config.Config, from []*config.Listener, pools []*poolSt
 		}
 		if p := byName[l.Pool]; p != nil {
 			t := timeoutsOf(&l.Timeouts.RouteTimeouts, c, l)
-			add(route.Spec{Route: route.Route{Name: l.Name, Pool: p.pool, Affinity: p.cookie, Timeouts: t, Retry: retryOf(&p.cfg.Retry)}}, nil)
+			add(route.Spec{Route: route.Route{Name: l.Name, Pool: p.pool, Affinity: p.affinity, Timeouts: t, Retry: retryOf(&p.cfg.Retry)}}, nil)
 		}
 		listeners = append(listeners, rl)
 	}
@@ -56,7 +56,7 @@ func specOf(r *config.Route, c *config.Config, l *config.Listener, p *poolState)
 		m.Query = append(m.Query, route.NameValue(q))
 	}
 	return route.Spec{Match: m, Route: route.Route{
-		Name: r.Name, Pool: p.pool, Affinity: p.cookie, Timeouts: timeoutsOf(&r.Timeouts, c, l), Retry: retryOf(&p.cfg.Retry),
+		Name: r.Name, Pool: p.pool, Affinity: p.affinity, Timeouts: timeoutsOf(&r.Timeouts, c, l), Retry: retryOf(&p.cfg.Retry),
 	}}
 }
 

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"poise/internal/pool"
+	"poise/internal/siphash"
 )
 
 // Names returns the names that ByName knows, the default first.
@@ -27,7 +28,7 @@ func ByName(name string) (pool.Policy, bool) {
 	case "random":
 		return Random(rand.Uint64()), true
 	case "ip_hash":
-		return IPHash([2]uint64{rand.Uint64(), rand.Uint64()}), true
+		return IPHash(siphash.Key{rand.Uint64(), rand.Uint64()}), true
 	}
 	return nil, false
 }

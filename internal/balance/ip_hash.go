@@ -5,21 +5,22 @@ import (
 	"net/netip"
 
 	"poise/internal/pool"
+	"poise/internal/siphash"
 )
 
 // ipHash keeps a client's address on one server while that is usable: weighted rendezvous hashing. Each server gets a number
 // made from the client and itself, and the best number wins; so only the clients of a server that leaves move, and exactly
 // they come back with it. Both hashes are keyed: nobody outside can choose addresses that fall on one server.
 // [Thaler and Ravishankar 1998; weights: Schindelhauer and Schomaker 2005]
-type ipHash struct{ key [2]uint64 }
+type ipHash struct{ key siphash.Key }
 
 // IPHash returns the policy ip_hash. Balancers with the same key send a client to the same server.
-func IPHash(key [2]uint64) pool.Policy { return &ipHash{key} }
+func IPHash(key siphash.Key) pool.Policy { return &ipHash{key} }
 
 func (p *ipHash) Build(servers []*pool.Server, _ int) pool.Picker {
 	h := &hashPicker{key: p.key, servers: servers, seeds: make([]uint64, len(servers))}
 	for i, s := range servers {
-		h.seeds[i] = sipHash(p.key, []byte(s.Address))
+		h.seeds[i] = siphash.Sum(p.key, []byte(s.Address))
 	}
 	weights, equal := weightsOf(servers)
 	if !equal {
@@ -33,7 +34,7 @@ func (p *ipHash) Build(servers []*pool.Server, _ int) pool.Picker {
 
 // hashPicker has no state: every loop's gives the same answers.
 type hashPicker struct {
-	key     [2]uint64
+	key     siphash.Key
 	servers []*pool.Server
 	seeds   []uint64  // what a server brings to the hash: made from its address, so that it outlasts rebuilds
 	weights []float64 // nil: all equal
@@ -70,9 +71,9 @@ func rank(x uint64, weight float64) float64 {
 
 // clientHash hashes the whole address; an IPv4 address and its IPv6-mapped form are one client. Clients without an address
 // all count as one.
-func clientHash(key [2]uint64, client netip.Addr) uint64 {
+func clientHash(key siphash.Key, client netip.Addr) uint64 {
 	b := client.As16() // maps IPv4, drops the zone
-	return sipHash(key, b[:])
+	return siphash.Sum(key, b[:])
 }
 
 // mix is the finaliser of splitmix64: every bit of x reaches every bit of the result.

@@ -33,22 +33,6 @@ func pickFor(p pool.Picker, client netip.Addr) *pool.Server {
 	return p.Pick(&pool.Query{Client: client})
 }
 
-// TestSipHash has the reference's own vectors: key 00..0f, input 00, 01, 02 and so on.
-func TestSipHash(t *testing.T) {
-	key := [2]uint64{0x0706050403020100, 0x0f0e0d0c0b0a0908}
-	for n, want := range map[int]uint64{
-		0: 0x726fdb47dd0e0e31, 1: 0x74f839c593dc67fd, 7: 0xab0200f58b01d137, 8: 0x93f5f5799a932462, 15: 0xa129ca6149be45e5,
-	} {
-		in := make([]byte, n)
-		for i := range in {
-			in[i] = byte(i)
-		}
-		if got := sipHash(key, in); got != want {
-			t.Errorf("sipHash of %d bytes = %#x, want %#x", n, got, want)
-		}
-	}
-}
-
 func TestIPHashKeepsClients(t *testing.T) {
 	policy, servers := IPHash([2]uint64{1, 2}), newServers(3, 1, 1, 2)
 	one, two := policy.Build(servers, 0), policy.Build(servers, 1)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"time"
 )
 
 // pool checks one pool.
@@ -23,12 +22,7 @@ func (c *checker) pool(p *Pool) {
 	c.eject(p)
 	c.full(p)
 	if p.Affinity != nil && !c.broken[p.Affinity] {
-		switch cookie := p.Affinity.Cookie; {
-		case cookie != nil && !c.broken[cookie]:
-			c.cookie(cookie)
-		case cookie == nil && !c.broken[&p.Affinity.Cookie]:
-			c.complain(p.Affinity, "affinity: by what is missing", "write affinity: {cookie: {}}")
-		}
+		c.affinity(p)
 	}
 }
 
@@ -200,40 +194,4 @@ func isName(a Address) bool {
 	host, _ := a.HostPort()
 	_, err := netip.ParseAddr(host)
 	return err != nil
-}
-
-// minSecret is the fewest bytes of a secret: 128 bits, if they were random.
-const minSecret = 16
-
-// cookie checks the affinity cookie: RFC 6265 section 4.1.
-func (c *checker) cookie(k *Cookie) {
-	if c.good(&k.Name) && !isToken(k.Name) {
-		c.complain(&k.Name, fmt.Sprintf("name: %q is not a cookie's name", k.Name), "")
-	}
-	if c.good(&k.Secret) && len(k.Secret) < minSecret {
-		c.complain(&k.Secret, fmt.Sprintf("secret: shorter than %d bytes", minSecret), "")
-	}
-	if c.good(&k.TTL) && k.TTL%time.Second != 0 {
-		c.complain(&k.TTL, fmt.Sprintf("ttl: %s is not in whole seconds", formatDuration(k.TTL)), "")
-	}
-	if c.good(&k.Domain) {
-		domain := strings.TrimPrefix(k.Domain, ".")
-		if err := checkHostName(domain); err != nil {
-			c.fault(&k.Domain, "domain", err)
-		}
-		k.Domain = strings.ToLower(domain)
-	}
-	if c.good(&k.Path) {
-		if !strings.HasPrefix(k.Path, "/") || strings.Contains(k.Path, ";") || !isFieldValue(k.Path) {
-			c.complain(&k.Path, fmt.Sprintf("path: %q is not a cookie's path", k.Path), "it begins with / and has no semicolon")
-		}
-	}
-	if k.SameSite == "none" && !k.Secure && !c.broken[&k.SameSite] && !c.broken[&k.Secure] {
-		c.complain(&k.SameSite, "same_site: none needs secure: true", "browsers drop the cookie otherwise")
-	}
-	for _, prefix := range []string{"__Secure-", "__Host-"} {
-		if strings.HasPrefix(k.Name, prefix) && !k.Secure && c.good(&k.Name) {
-			c.complain(&k.Name, fmt.Sprintf("name: %s needs secure: true", prefix), "browsers drop the cookie otherwise")
-		}
-	}
 }

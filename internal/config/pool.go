@@ -214,30 +214,6 @@ func (c Causes) Has(name string) bool {
 	return slices.ContainsFunc(c, func(x Cause) bool { return x.Name == name })
 }
 
-// Affinity keeps a client on its server.
-type Affinity struct {
-	// Cookie does it by a cookie that Poise sets.
-	Cookie *Cookie `yaml:"cookie"`
-}
-
-// Cookie is the cookie that remembers a client's server. Its value tells nobody the server's address.
-type Cookie struct {
-	// Name of the cookie.
-	Name string `yaml:"name" default:"poise"`
-	// Secret signs it: 16 bytes or more, the same on every instance. Default: made at start, so that a restart forgets clients.
-	Secret Secret `yaml:"secret"`
-	// TTL is how long the client keeps it. 0s: until the browser is closed.
-	TTL time.Duration `yaml:"ttl" default:"0s" min:"0s" max:"9600h"`
-	// Domain it is sent to. Default: the host of the request alone.
-	Domain string `yaml:"domain"`
-	// Path it is sent to.
-	Path string `yaml:"path" default:"/"`
-	// Secure: it is sent over HTTPS only.
-	Secure bool `yaml:"secure" default:"false"`
-	// SameSite is whether it is sent with requests that other sites start. none needs secure.
-	SameSite string `yaml:"same_site" default:"lax" enum:"lax,strict,none"`
-}
-
 // Secret is text that is not to be shown. Its String is a placeholder.
 type Secret string
 

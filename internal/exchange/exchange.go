@@ -88,18 +88,12 @@ type Exchange struct {
 	requestID   [36]byte
 	idLen       int
 	givenID     []byte
-	cookie      cookieState
+	affinity    affinity.Found
 	outcome     pool.Outcome // of the answer, for the server's sake
 	took        time.Duration
 	bodyTouched bool
 	answerBegun bool
 	scratch     []byte // memory of fields that we add
-}
-
-// cookieState is what the affinity cookie was, and what became of it, as HAProxy's third and fourth letters tell it.
-type cookieState struct {
-	server  *pool.Server
-	in, out byte
 }
 
 // Times are the instants of an exchange; zero: not reached.
@@ -142,7 +136,7 @@ func (x *Exchange) Start(now clock.Instant, t *route.Table) Step {
 	}
 	x.Route.Pool.Enter(now, x.Client.Loop)
 	x.query.Client = x.From
-	x.findAffinity()
+	x.findAffinity(now)
 	switch {
 	case x.acquire(now):
 		return Step{Kind: Forward}
@@ -381,8 +375,8 @@ func (x *Exchange) Done(now clock.Instant, f *fault.Error) {
 // End is HAProxy's four-letter cause, Reason the same in words; empty when nothing went wrong.
 func (x *Exchange) End() (end [4]byte, reason string) {
 	end = x.end
-	if x.cookie.in != 0 {
-		end[2], end[3] = x.cookie.in, x.cookie.out
+	if a := &x.affinity; a.In != 0 {
+		end[2], end[3] = a.In, a.Out
 	}
 	return end, x.reason
 }
@@ -394,31 +388,24 @@ func (x *Exchange) mark(cause, phase byte, reason string) {
 	}
 }
 
-// findAffinity reads the cookie that ties the client to a server.
-func (x *Exchange) findAffinity() {
-	a := x.Route.Affinity
-	if a == nil {
-		return
-	}
-	x.cookie = cookieState{in: 'N', out: 'N'}
-	token, ok := a.Find(x.Req.Fields)
-	if !ok {
-		return
-	}
-	x.cookie.in = 'I'
-	if s := a.Server(token); s != nil {
-		x.cookie.in, x.cookie.server = 'V', s
-		if !s.Up() {
-			x.cookie.in = 'D'
-		}
-		x.query.Prefer = s
+// findAffinity asks where the client belongs.
+func (x *Exchange) findAffinity(now clock.Instant) {
+	if a := x.Route.Affinity; a != nil {
+		x.affinity = a.Find(now, x.From, x.Req.Fields)
+		x.query.Prefer = x.affinity.Server
 	}
 }
 
-// affinityCookie is the cookie that the response sets, or nil.
-func (x *Exchange) affinityCookie() *affinity.Cookie {
-	if x.Route == nil || x.Route.Affinity == nil || x.server == nil || x.cookie.server == x.server {
-		return nil
+// keepAffinity notes which server has answered, and appends the field that tells the client, if there is one. It counts as
+// used when the server was chosen.
+func (x *Exchange) keepAffinity(dst msg.Fields) msg.Fields {
+	if x.Route == nil || x.Route.Affinity == nil || x.server == nil {
+		return dst
 	}
-	return x.Route.Affinity
+	from := len(x.scratch)
+	x.scratch = x.Route.Affinity.Keep(x.Times.Chosen, &x.affinity, x.server, x.scratch)
+	if len(x.scratch) > from {
+		dst = append(dst, msg.Field{Name: nameSetCookie, Value: x.scratch[from:], ID: msg.SetCookie})
+	}
+	return dst
 }

@@ -205,16 +205,7 @@ func (x *Exchange) ResponseFields(dst msg.Fields, resp *msg.Response, trailers b
 
 // ownFields are those that every final response carries.
 func (x *Exchange) ownFields(dst msg.Fields) msg.Fields {
-	if c := x.affinityCookie(); c != nil {
-		from := len(x.scratch)
-		if x.scratch = c.AppendSetCookie(x.scratch, x.server); len(x.scratch) > from { // nothing: the server has left its pool
-			x.cookie.out = 'I'
-			if x.cookie.server != nil {
-				x.cookie.out = 'U'
-			}
-			dst = append(dst, msg.Field{Name: nameSetCookie, Value: x.scratch[from:], ID: msg.SetCookie})
-		}
-	}
+	dst = x.keepAffinity(dst)
 	return append(dst, msg.Field{Name: nameRequestID, Value: x.RequestID(), ID: msg.XRequestID})
 }
 

@@ -32,7 +32,7 @@ func TestRequestTimeEndsInAConnect(t *testing.T) {
 func TestNoCookieForAServerThatLeft(t *testing.T) {
 	specs := []pool.ServerSpec{{Address: "10.0.0.1:80", Weight: 1}}
 	pl := pool.New(clock.Now(), pool.Spec{Name: "p", Policy: balance.RoundRobin(), Servers: specs})
-	cookie, err := affinity.New(affinity.Settings{Secret: make([]byte, 32)}, pl)
+	cookie, err := affinity.NewCookie(affinity.CookieSettings{Secret: make([]byte, 32)}, pl)
 	if err != nil {
 		t.Fatal(err)
 	}

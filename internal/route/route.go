@@ -14,10 +14,10 @@ import (
 // Route is what happens to the requests that it matches. It never changes once a table was built from it.
 type Route struct {
 	Name     string
-	ID       int              // the number by which the statistics know the route
-	Index    int              // its place among all routes of the table, from 0; Build sets it
-	Pool     *pool.Pool       // where its requests go
-	Affinity *affinity.Cookie // nil: none
+	ID       int           // the number by which the statistics know the route
+	Index    int           // its place among all routes of the table, from 0; Build sets it
+	Pool     *pool.Pool    // where its requests go
+	Affinity affinity.Kind // nil: none
 	Timeouts Timeouts
 	Retry    Retry
 }

@@ -1,14 +1,19 @@
 package app_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,17 +47,23 @@ func startReloader(t *testing.T, text string) *reloader {
 	t.Helper()
 	r := &reloader{t: t}
 	r.write(text)
+	r.begin()
+	return r
+}
+
+// begin starts the program with the present text.
+func (r *reloader) begin() {
+	r.t.Helper()
 	c, problems := r.load()
 	if problems.HasErrors() {
-		t.Fatalf("config: %v", problems)
+		r.t.Fatalf("config: %v", problems)
 	}
 	a, err := app.Start(app.Options{Config: c, Log: slog.New(slog.NewTextHandler(&r.log, nil)), Load: r.load, Poison: true})
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	t.Cleanup(a.Stop)
+	r.t.Cleanup(a.Stop)
 	r.App = a
-	return r
 }
 
 // reload applies a text that has no mistakes, and returns the warnings.
@@ -174,15 +185,112 @@ func TestReloadWarnsOfWhatItCannotChange(t *testing.T) {
 	}
 }
 
-// TestReloadExchangesAllServers sees no answer of Poise's own though no server stays.
+// slowToProbe is a server that takes its time to answer a probe.
+func slowToProbe(t *testing.T, text string) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/probe" {
+			<-time.After(200 * time.Millisecond)
+		}
+		_, _ = io.WriteString(w, text)
+	}))
+	t.Cleanup(s.Close)
+	return strings.TrimPrefix(s.URL, "http://")
+}
+
+// TestReloadExchangesAllServers sees no answer of Poise's own though no server stays, in a pool that stays and in one that is new.
 func TestReloadExchangesAllServers(t *testing.T) {
-	const text = "listen: 127.0.0.1:0\nservers: ['%s']\nhealth: { http: {}, interval: 10s }\n"
+	const text = "listeners: [{ address: '127.0.0.1:0', pool: %[1]s }]\npools: { %[1]s: { servers: ['%[2]s'], health: { http: { path: /probe }, interval: 10s } } }\n"
+	r := startReloader(t, fmt.Sprintf(text, "p", answering(t, "a")))
+	testkit.Eventually(t, "answer", func() bool { return r.get("/") == "200 a" })
+	for _, c := range []struct{ pool, answer string }{{"p", "b"}, {"q", "c"}} {
+		text := fmt.Sprintf(text, c.pool, slowToProbe(t, c.answer))
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			r.write(text)
+			_, _ = r.Reload()
+		}()
+		for over := false; !over; {
+			select {
+			case <-done:
+				over = true
+			default:
+			}
+			if got := r.get("/"); !strings.HasPrefix(got, "200 ") {
+				t.Fatalf("meanwhile %s, want 200 from the old servers or the new", got)
+			}
+		}
+		if got := r.get("/"); got != "200 "+c.answer {
+			t.Errorf("right after the reload: %s, want 200 %s", got, c.answer)
+		}
+	}
+}
+
+// TestReloadKeepsCounting turns the order of everything round.
+func TestReloadKeepsCounting(t *testing.T) {
 	a, b := answering(t, "a"), answering(t, "b")
-	r := startReloader(t, fmt.Sprintf(text, a))
-	testkit.Eventually(t, "first probe", func() bool { return r.server("default", a).State == "up" })
-	r.reload(fmt.Sprintf(text, b))
-	if got := r.get("/"); got != "200 b" {
-		t.Errorf("right after the reload: %s, want 200 b", got)
+	socket := filepath.Join(t.TempDir(), "admin")
+	const text = `
+loops: 2
+access_log: { enabled: false }
+admin: { address: "unix:%s" }
+listeners: [{ address: '127.0.0.1:0', name: web, routes: [%s] }]
+pools: { %s }
+`
+	routes := []string{"{ name: to-a, match: { path: /a }, pool: pa }", "{ name: to-b, match: { path: /b }, pool: pb }"}
+	pools := []string{"pa: { servers: ['" + a + "'] }", "pb: { servers: ['" + b + "'] }"}
+	r := &reloader{t: t, text: fmt.Sprintf(text, socket, strings.Join(routes, ", "), strings.Join(pools, ", "))}
+	r.begin()
+	r.get("/a")
+	r.get("/a")
+	r.get("/b")
+	slices.Reverse(routes)
+	slices.Reverse(pools)
+	r.text = fmt.Sprintf(text, socket, strings.Join(routes, ", "), strings.Join(pools, ", "))
+	if problems, err := r.Reload(); err != nil {
+		t.Fatal(err, problems)
+	}
+	r.get("/b")
+	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}}
+	resp, err := c.Get("http://localhost/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	metrics, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`poise_route_requests_total{code="2xx",listener="web",route="to-a"} 2`, `poise_route_requests_total{code="2xx",listener="web",route="to-b"} 2`,
+		`poise_pool_requests_total{code="2xx",pool="pa"} 2`, `poise_pool_requests_total{code="2xx",pool="pb"} 2`,
+		`poise_server_requests_total{code="2xx",pool="pa",server="` + a + `"} 2`, `poise_route_in_flight_requests{listener="web",route="to-a"} 0`,
+		`poise_config_reloads_total{result="success"} 1`, `poise_config_reloads_total{result="failure"} 0`, `poise_config_last_reload_successful 1`,
+	} {
+		if !strings.Contains(string(metrics), want+"\n") {
+			t.Errorf("no line %s", want)
+		}
+	}
+}
+
+// TestReloadChangesTheProbe: the old check ends when there is another one.
+func TestReloadChangesTheProbe(t *testing.T) {
+	var before, after atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		map[string]*atomic.Int64{"/before": &before, "/after": &after}[r.URL.Path].Add(1)
+	}))
+	t.Cleanup(s.Close)
+	text := "listen: 127.0.0.1:0\nservers: ['" + strings.TrimPrefix(s.URL, "http://") + "']\nhealth: { http: { path: %s }, interval: 10ms }\n"
+	r := startReloader(t, fmt.Sprintf(text, "/before"))
+	testkit.Eventually(t, "first probes", func() bool { return before.Load() > 2 })
+	r.reload(fmt.Sprintf(text, "/after"))
+	ended := before.Load()
+	testkit.Eventually(t, "probes by the new check", func() bool { return after.Load() > 10 })
+	if n := before.Load() - ended; n > 0 {
+		t.Errorf("the old check went on %d times", n)
 	}
 }
 

@@ -55,7 +55,7 @@ func (a *App) specOfPool(c *config.Pool, n *names) pool.Spec {
 	spec := pool.Spec{
 		Name: c.Name, ID: a.poolIDs.number(c.Name), Policy: policyOf(c.Policy), Servers: serversOf(c, n), Loops: max(1, len(a.loops)),
 		Budget: budgetOf(&c.Retry), Eject: ejectOf(&c.Eject), Notify: a.tendSoon, MaxRequests: c.MaxRequests, Queue: pool.Queue(c.Queue),
-		SlowStart: c.SlowStart, FailOpen: failOpenOf(&c.FailOpen),
+		Adapt: adaptOf(c.Adaptive), SlowStart: c.SlowStart, FailOpen: failOpenOf(&c.FailOpen),
 		NextID: func(s pool.ServerSpec) int { return a.serverIDs.number(c.Name, s.Name, s.Address) },
 	}
 	if c.Health != nil {
@@ -134,6 +134,13 @@ func ejectOf(e *config.Eject) pool.Eject {
 		Failures: e.ConsecutiveFailures, SuccessRate: float64(e.SuccessRate), Latency: float64(e.Latency), Interval: e.Interval, MinRequests: e.MinRequests,
 		Time: e.Time, MaxTime: e.MaxTime, MaxShare: int(e.MaxShare), ReportOnly: e.ReportOnly,
 	}
+}
+
+func adaptOf(a *config.Adaptive) pool.Adapt {
+	if a == nil {
+		return pool.Adapt{}
+	}
+	return pool.Adapt{Min: a.Min, Max: a.Max, Tolerance: float64(a.Tolerance)}
 }
 
 // failOpenOf is the share of servers in hundredths; below zero: never.

@@ -85,7 +85,7 @@ func (a *App) statNames() stats.Names {
 	now := a.now.Load()
 	n.Routes = now.routes
 	for _, p := range now.pools {
-		n.Pools = append(n.Pools, stats.PoolNow{ID: p.pool.ID, Name: p.cfg.Name, Waiting: p.pool.Waiting()})
+		n.Pools = append(n.Pools, stats.PoolNow{ID: p.pool.ID, Name: p.cfg.Name, Waiting: p.pool.Waiting(), Limit: p.pool.Limit()})
 		for _, s := range p.pool.Servers() {
 			now := stats.ServerNow{ID: s.ID, Pool: s.Pool, Server: s.Name, State: s.Condition(), InFlight: s.InFlight()}
 			for _, c := range pool.Causes() {

@@ -90,6 +90,7 @@ func (c *checker) shape() {
 		{"eject", &x.Single.Eject},
 		{"max_requests", &x.Single.MaxRequests},
 		{"queue", &x.Single.Queue},
+		{"adaptive", &x.Single.Adaptive},
 		{"slow_start", &x.Single.SlowStart},
 		{"fail_open", &x.Single.FailOpen},
 	}

@@ -173,13 +173,21 @@ func (c *checker) eject(p *Pool) {
 
 // full checks what happens when servers have all that they may have, or are down.
 func (c *checker) full(p *Pool) {
-	limited, unknown := p.MaxRequests > 0, c.broken[&p.Servers] || c.broken[&p.MaxRequests]
+	limited, unknown := p.MaxRequests > 0 || p.Adaptive != nil, c.broken[&p.Servers] || c.broken[&p.MaxRequests]
 	for _, s := range p.Servers {
 		unknown = unknown || c.broken[s]
 		limited = limited || (!c.broken[s] && s.MaxRequests > 0)
 	}
 	if c.set(&p.Queue) && !limited && !unknown {
 		c.warn(c.at[&p.Queue], "queue has no effect: neither the pool nor a server has max_requests, so nothing ever waits", "add max_requests")
+	}
+	if a := p.Adaptive; a != nil && !c.broken[a] {
+		switch {
+		case a.Min > a.Max && !c.broken[&a.Min] && !c.broken[&a.Max]:
+			c.complain(a, fmt.Sprintf("adaptive: min (%d) is more than max (%d)", a.Min, a.Max), "")
+		case p.MaxRequests > 0 && p.MaxRequests <= a.Min && !c.broken[&p.MaxRequests]:
+			c.warn(c.at[a], fmt.Sprintf("adaptive has no effect: max_requests (%d) is not more than its min (%d)", p.MaxRequests, a.Min), "")
+		}
 	}
 	if c.set(&p.FailOpen) && p.FailOpen.Enabled && p.Health == nil && !c.broken[&p.Health] {
 		c.warn(c.at[&p.FailOpen], "fail_open has no effect: without health no server is ever down", "")

@@ -109,7 +109,7 @@ var typeNames = map[reflect.Type]string{
 	reflect.TypeFor[HTTPProbe](): "in http", reflect.TypeFor[TCPProbe](): "in tcp", reflect.TypeFor[Affinity](): "in affinity",
 	reflect.TypeFor[Source](): "in source",
 	reflect.TypeFor[Cookie](): "in cookie", reflect.TypeFor[Retry](): "in retry", reflect.TypeFor[Eject](): "in eject", reflect.TypeFor[Queue](): "in queue",
-	reflect.TypeFor[FailOpen](): "in fail_open", reflect.TypeFor[Timeouts](): "in timeouts",
+	reflect.TypeFor[Adaptive](): "in adaptive", reflect.TypeFor[FailOpen](): "in fail_open", reflect.TypeFor[Timeouts](): "in timeouts",
 	reflect.TypeFor[ListenerTimeouts](): "in a listener's timeouts", reflect.TypeFor[RouteTimeouts](): "in a route's timeouts",
 	reflect.TypeFor[Limits](): "in limits", reflect.TypeFor[AccessLog](): "in access_log", reflect.TypeFor[Admin](): "in admin",
 }

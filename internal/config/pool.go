@@ -25,6 +25,8 @@ type Pool struct {
 	MaxRequests int `yaml:"max_requests" default:"0" min:"0" max:"10000000"`
 	// Queue is where requests wait while all servers have as many as max_requests allows.
 	Queue Queue `yaml:"queue"`
+	// Adaptive limits requests in flight by how long answers take, within max_requests. Default: it does not; written as adaptive: {}.
+	Adaptive *Adaptive `yaml:"adaptive"`
 	// SlowStart is how long a server that comes back, or is added, takes to get its whole share: from a tenth of it on, evenly. 0s: it gets it at once.
 	SlowStart time.Duration `yaml:"slow_start" default:"0s" min:"0s" max:"1h"`
 	// FailOpen is when servers get requests although they are down.
@@ -37,6 +39,16 @@ type Queue struct {
 	Length int `yaml:"length" default:"100" min:"0" max:"1000000"`
 	// Timeout is how long one waits.
 	Timeout time.Duration `yaml:"timeout" default:"5s" min:"1ms" max:"1h"`
+}
+
+// Adaptive is a limit on a pool's requests in flight that falls while answers take longer than usual, and grows otherwise.
+type Adaptive struct {
+	// Min is the least that the limit falls to.
+	Min int `yaml:"min" default:"10" min:"1" max:"1000000"`
+	// Max is the most that it grows to.
+	Max int `yaml:"max" default:"1000" min:"1" max:"1000000"`
+	// Tolerance is how many times the usual time answers may take before it falls.
+	Tolerance Factor `yaml:"tolerance" default:"1.5" min:"1" max:"100"`
 }
 
 // FailOpen is when servers that are down get requests like those that are up: probes that fail everywhere may be wrong.

@@ -45,6 +45,7 @@ func (p *Pool) Tick(now clock.Instant) []Event {
 	}
 	events = append(events, p.judge(now)...)
 	p.dirty = p.dirty || p.warms(now)
+	p.adapt(now)
 	if ended := p.endDrains(now); len(ended) > 0 {
 		events = append(events, ended...)
 		p.rebuild(now)
@@ -176,9 +177,9 @@ func (p *Pool) refresh(now clock.Instant) {
 func (p *Pool) rebuild(now clock.Instant) {
 	p.warmUp(now)
 	set := p.settings.Load()
-	p.limit.Store(int64(set.maxRequests))
+	p.setLimit()
 	primaries, backups := p.usable()
-	bounded, pickers := set.maxRequests > 0 || slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.limit.Load() > 0 }), p.loops
+	bounded, pickers := p.limit.Load() > 0 || slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.limit.Load() > 0 }), p.loops
 	if p.queued = p.queued || bounded; p.queued { // also later on: somebody may just be about to wait
 		pickers++
 	}

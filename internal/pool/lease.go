@@ -19,8 +19,9 @@ func (l *Lease) Tell(o Outcome, took time.Duration) {
 	if s == nil {
 		return
 	}
-	rule := &s.owner.settings.Load().eject
-	if *rule == (Eject{}) {
+	set := s.owner.settings.Load()
+	rule := &set.eject
+	if *rule == (Eject{}) && set.adapt.Max == 0 {
 		return
 	}
 	if n := s.tally.add(o, took); n > 0 && n == rule.Failures && s.owner.notify != nil {

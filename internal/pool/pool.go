@@ -47,6 +47,7 @@ type Spec struct {
 	Eject   Eject
 	// MaxRequests is how many requests all servers together may have in flight; 0: any number. What is above waits in Queue.
 	MaxRequests int
+	Adapt       Adapt // a limit that finds itself, beside it
 	Queue       Queue
 	SlowStart   time.Duration // how long a server that comes back or is added takes to get its whole share
 	// FailOpen is the share of the servers, in hundredths, that is up, or less, for those that are down to get requests too. Below 0: they never do.
@@ -76,12 +77,13 @@ type Pool struct {
 
 	// mu guards changes: every server's machine, the replacing of settings, members and view, and the fields below. Requests
 	// never take it.
-	mu      sync.Mutex
-	built   clock.Instant // when the view was built
-	dirty   bool          // the view is outdated and its rebuild was put off
-	started bool          // the first round of probes is over
-	queued  bool          // there was a limit once, so that requests could wait
-	swept   clock.Instant // when outliers were last looked for
+	mu       sync.Mutex
+	built    clock.Instant // when the view was built
+	dirty    bool          // the view is outdated and its rebuild was put off
+	started  bool          // the first round of probes is over
+	adaption adaption
+	queued   bool          // there was a limit once, so that requests could wait
+	swept    clock.Instant // when outliers were last looked for
 
 	_        [64]byte
 	inFlight atomic.Int64 // counted only where the pool has a limit

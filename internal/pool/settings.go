@@ -15,13 +15,14 @@ type settings struct {
 	eject  Eject
 
 	maxRequests int
+	adapt       Adapt
 	queue       Queue
 	slowStart   time.Duration
 	failOpen    int
 }
 
 func (s *Spec) settings() *settings {
-	return &settings{s.Policy, s.Health, s.Budget, s.Eject, s.MaxRequests, s.Queue, s.SlowStart, s.FailOpen}
+	return &settings{s.Policy, s.Health, s.Budget, s.Eject, s.MaxRequests, s.Adapt, s.Queue, s.SlowStart, s.FailOpen}
 }
 
 // Configure gives the pool the settings and servers of spec, all but its name, numbers and loops, and takes effect at once. Servers

@@ -52,6 +52,7 @@ type PoolNow struct {
 	ID      int
 	Name    string
 	Waiting int // requests in its queue
+	Limit   int // of its requests in flight; 0: none
 }
 
 // RouteName is a route's.

@@ -26,7 +26,7 @@ func busy() Source {
 			return Names{
 				Listeners: []Name{{1, "web"}},
 				Routes:    []RouteName{{3, "web", "api"}},
-				Pools:     []PoolNow{{2, "app", 3}},
+				Pools:     []PoolNow{{2, "app", 3, 0}},
 				Servers: []ServerNow{
 					{ID: 40, Pool: "app", Server: "a:1", State: "up", InFlight: 3, ProbesPassed: 9, ProbesFailed: 1, Ejections: []Count{{"failures", 2}, {"latency", 0}}},
 					{ID: 41, Pool: "app", Server: "b:1", State: "down", InFlight: 2},

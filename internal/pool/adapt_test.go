@@ -1,0 +1,96 @@
+package pool
+
+import (
+	"math"
+	"testing"
+	"time"
+)
+
+// simulated has a pool's servers take so many requests at once in a fixed time, and longer where there are more, as they would share their processors. A
+// capacity below 0 is how many times as long they take however few there are. It returns the limits at the end of each second.
+func simulated(t *testing.T, a Adapt, seconds int, offered, capacity func(second int) float64) []int {
+	t.Helper()
+	p := New(start, Spec{Name: "app", Policy: &inOrder{}, Servers: specs("a b"), Adapt: a, Queue: Queue{Length: 100}})
+	s := p.Servers()[0]
+	var limits []int
+	now := start
+	for second := range seconds {
+		for range 10 {
+			now = now.Add(adaptEvery)
+			inFlight := min(offered(second), float64(p.Limit()))
+			took := 20_000 * max(1, inFlight/capacity(second))
+			if c := capacity(second); c < 0 {
+				took = 20_000 * -c // whatever is in flight
+			}
+			p.inFlight.Store(int64(inFlight))
+			n := int64(inFlight * 100_000 / took)
+			s.tally.timed.Add(n)
+			s.tally.waited.Add(n * int64(took))
+			if p.queue.waiting.Store(0); offered(second) > inFlight {
+				p.queue.waiting.Store(1) // so many that somebody always waits
+			}
+			p.Tick(now)
+		}
+		limits = append(limits, p.Limit())
+	}
+	return limits
+}
+
+func always(x float64) func(int) float64 { return func(int) float64 { return x } }
+
+func TestAdapt(t *testing.T) {
+	usual := Adapt{Min: 10, Max: 1000, Tolerance: 1.5}
+	for _, tt := range []struct {
+		name              string
+		offered, capacity func(int) float64
+		seconds           int
+		least, most       int // of the limit at the end
+	}{
+		{"little to do leaves the limit as it is", always(2), always(200), 60, adaptStart, adaptStart},
+		{"as much as servers can do", always(190), always(200), 60, 190, 400},
+		{"far more than they can do", always(5000), always(200), 60, 200, 420},
+		{"for ten minutes", always(5000), always(200), 600, 200, 500},
+		{"more than the greatest limit", always(5000), always(5000), 60, 1000, 1000},
+		{"answers that take three times as long for good", always(5000), func(s int) float64 { return map[bool]float64{true: 200, false: -3}[s < 60] }, 180, 60, 1000},
+		{"servers that get slower", always(5000), func(s int) float64 { return map[bool]float64{true: 200, false: 50}[s < 60] }, 90, 50, 150},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			limits := simulated(t, usual, tt.seconds, tt.offered, tt.capacity)
+			if got := limits[len(limits)-1]; got < tt.least || got > tt.most {
+				t.Errorf("limit = %d, want %d to %d; by seconds %v", got, tt.least, tt.most, limits)
+			}
+		})
+	}
+}
+
+func TestAdaptWithinMaxRequests(t *testing.T) {
+	spec := Spec{Name: "app", Policy: &inOrder{}, Servers: specs("a"), Adapt: Adapt{Min: 10, Max: 1000, Tolerance: 1.5}, MaxRequests: 15}
+	p := New(start, spec)
+	if got := p.Limit(); got != 15 {
+		t.Errorf("limit = %d, want that of max_requests, 15", got)
+	}
+	spec.MaxRequests = 0
+	p.Configure(start.Add(time.Second), spec)
+	if got := p.Limit(); got != adaptStart {
+		t.Errorf("limit = %d, want the first, %d", got, adaptStart)
+	}
+	spec.Adapt = Adapt{}
+	p.Configure(start.Add(2*time.Second), spec)
+	if got := p.Limit(); got != 0 {
+		t.Errorf("limit = %d, want none", got)
+	}
+}
+
+// A window is a step towards what the gradient says, in the plainest words.
+func TestAdaptWindow(t *testing.T) {
+	a := adaption{limit: 100, usual: 1000}
+	a.window(&Adapt{Min: 1, Max: 1000, Tolerance: 1}, 4000, true, true)
+	if want := 100 + 0.2*(100*0.5+math.Sqrt(100)-100); math.Abs(a.limit-want) > 0.01 {
+		t.Errorf("limit = %.2f, want %.2f", a.limit, want)
+	}
+	before := a.limit
+	a.window(&Adapt{Min: 1, Max: 1000, Tolerance: 1}, 4000, true, false)
+	if a.limit != before {
+		t.Errorf("limit = %.2f after a window in which it was not used, want %.2f", a.limit, before)
+	}
+}

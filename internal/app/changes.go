@@ -12,6 +12,9 @@ import (
 func (a *App) fixed(c *config.Config) (problems config.Problems) {
 	run := a.o.Config
 	later := func(field any, key string) {
+		if c.Pos(field).File == "" {
+			field = c // it is not in the file any more
+		}
 		problems = append(problems, c.Problem(field, config.Warning, key+" was changed: it takes effect at the next start", ""))
 	}
 	for _, k := range []struct {

@@ -76,6 +76,9 @@ func (r *reloader) reload(text string) (warnings []string) {
 	}
 	for _, p := range problems {
 		warnings = append(warnings, p.Message)
+		if p.Line == 0 {
+			r.t.Errorf("warning without a place: %s", p.Message)
+		}
 	}
 	return warnings
 }
@@ -170,8 +173,8 @@ func TestReloadWithMistakesChangesNothing(t *testing.T) {
 
 func TestReloadWarnsOfWhatItCannotChange(t *testing.T) {
 	a, b := answering(t, "a"), answering(t, "b")
-	r := startReloader(t, "listen: 127.0.0.1:0\nservers: ['"+a+"']\n")
-	warnings := strings.Join(r.reload("limits: { head: 32KiB }\nlisten: 127.0.0.1:1\ndriver: net\nservers: ['"+b+"']\n"), "\n")
+	r := startReloader(t, "listen: 127.0.0.1:0\ndriver: net\nservers: ['"+a+"']\n")
+	warnings := strings.Join(r.reload("limits: { head: 32KiB }\nlisten: 127.0.0.1:1\nservers: ['"+b+"']\n"), "\n")
 	for _, key := range []string{"limits.head", "driver", "addresses"} {
 		if !strings.Contains(warnings, key) {
 			t.Errorf("no warning names %s: %s", key, warnings)
@@ -180,7 +183,7 @@ func TestReloadWarnsOfWhatItCannotChange(t *testing.T) {
 	if got := r.get("/"); got != "200 b" {
 		t.Errorf("the rest was not applied: %s, want 200 b", got)
 	}
-	if warnings := r.reload("listen: 127.0.0.1:0\nservers: ['" + b + "']\n"); len(warnings) != 0 {
+	if warnings := r.reload("listen: 127.0.0.1:0\ndriver: net\nservers: ['" + b + "']\n"); len(warnings) != 0 {
 		t.Errorf("as it was at the start: warnings %v, want none", warnings)
 	}
 }
@@ -347,5 +350,42 @@ func TestReloadsAreFolded(t *testing.T) {
 	loads.Wait()
 	if n := strings.Count(r.log.String(), "was reloaded"); n < 1 || n > 90 {
 		t.Errorf("%d reloads in %v for 100 that were asked for at once, want fewer", n, time.Since(began))
+	}
+}
+
+// TestReloadOfListeners: one that is new waits for the next start, one that is gone keeps what still leads somewhere, and none takes another's place.
+func TestReloadOfListeners(t *testing.T) {
+	a, b := answering(t, "a"), answering(t, "b")
+	pools := "pools: { pa: { servers: ['" + a + "'] }, pb: { servers: ['" + b + "'] } }\n"
+	r := startReloader(t, `
+listeners:
+- { address: '127.0.0.1:0', name: first, pool: pa }
+- { address: '127.0.0.1:0', name: second, pool: pb, routes: [{ match: { path: /a }, pool: pa }] }
+`+pools)
+	get := func(listener int, path string) string {
+		t.Helper()
+		resp, err := http.Get("http://" + r.Status().Listeners[listener].Addresses[0] + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		return resp.Status[:3]
+	}
+	warnings := strings.Join(r.reload(`
+listeners:
+- { address: '127.0.0.1:1', name: third, pool: pa }
+- { address: '127.0.0.1:0', name: first, pool: pa, routes: [{ match: { path: /none, methods: PUT }, pool: pa }] }
+pools: { pa: { servers: ['`+a+`'] } }
+`), "\n")
+	if !strings.Contains(warnings, "listener third is new") || !strings.Contains(warnings, "listener second is gone") || strings.Contains(warnings, "first") {
+		t.Errorf("warnings %q, want them of the second and third listener alone", warnings)
+	}
+	for _, c := range []struct {
+		listener   int
+		path, want string
+	}{{0, "/", "200"}, {1, "/a", "200"}, {1, "/", "404"}} {
+		if got := get(c.listener, c.path); got != c.want {
+			t.Errorf("listener %d answers %s with %s, want %s", c.listener, c.path, got, c.want)
+		}
 	}
 }

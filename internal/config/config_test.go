@@ -269,3 +269,16 @@ func TestPos(t *testing.T) {
 		t.Errorf("Problem(route) = %+v", p)
 	}
 }
+
+func TestTokenFileWithoutEffect(t *testing.T) {
+	for admin, want := range map[string]string{
+		"{ token_file: /t }":                          "",
+		"{ token_file: /t, enabled: false }":          "the admin address is turned off",
+		"{ token_file: /t, address: 'unix:/a.sock' }": "over a Unix socket file rights decide",
+	} {
+		_, problems := Parse("x", []byte("listen: :1\nservers: [a:1]\nadmin: "+admin+"\n"), noVariables)
+		if (want == "") != (len(problems) == 0) || want != "" && (problems[0].Severity != Warning || !strings.Contains(problems[0].Message, want)) {
+			t.Errorf("admin: %s has the problems %v, want a warning with %q", admin, problems, want)
+		}
+	}
+}

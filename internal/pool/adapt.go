@@ -7,8 +7,8 @@ import (
 	"poise/internal/clock"
 )
 
-// Adapt is a limit on a pool's requests in flight that finds itself: while answers take longer than they usually do, it falls, else it grows. The zero Adapt sets
-// none.
+// Adapt is a limit on a pool's requests in flight that finds itself: while answers take longer than they usually do, it falls, else it grows. The zero Adapt
+// sets none.
 type Adapt struct {
 	Min, Max  int     // of the limit; Max 0: there is none
 	Tolerance float64 // how many times the usual time answers may take without a fall

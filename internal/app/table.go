@@ -86,14 +86,14 @@ func listenerTimeouts(l *config.Listener) route.Timeouts {
 	return route.Timeouts{Head: l.Timeouts.RequestHead, Idle: l.Timeouts.Idle, Write: l.Timeouts.Write}
 }
 
-// Check finds what only the building of the routes shows: routes that can never match.
+// Check finds what only the building shows: routes that can never match, and files of certificates that cannot be used.
 func Check(c *config.Config) config.Problems {
 	var pools []*poolState
 	for i, p := range c.Pools {
 		pools = append(pools, &poolState{cfg: p, pool: pool.New(clock.Now(), pool.Spec{Name: p.Name, ID: i, Policy: policyOf(p.Policy)})})
 	}
 	_, index, err := tableOf(c, pools)
-	var problems config.Problems
+	problems := checkProbes(c)
 	if err != nil {
 		problems = append(problems, c.Problem(c, config.Error, err.Error(), ""))
 	}

@@ -3,6 +3,7 @@ package app
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"fmt"
 	"reflect"
 
 	"poise/internal/affinity"
@@ -66,15 +67,9 @@ func (a *App) specOfPool(c *config.Pool, n *names) pool.Spec {
 }
 
 func (a *App) probe(p *poolState) (*probe.Probers, error) {
-	s := probe.Settings{Health: healthOf(p.cfg.Health), Port: p.cfg.Health.Port, Slots: a.slots}
-	if h := p.cfg.Health.HTTP; h != nil {
-		s.HTTP = &probe.HTTP{Method: h.Method, Path: h.Path, Host: h.Host}
-		for _, f := range h.Headers {
-			s.HTTP.Fields = append(s.HTTP.Fields, probe.Field{Name: f.Name, Value: f.Value})
-		}
-		for _, r := range h.Status {
-			s.HTTP.Status = append(s.HTTP.Status, probe.Status{From: r.First, To: r.Last})
-		}
+	s, err := probesOf(p.cfg.Health, a.slots)
+	if err != nil {
+		return nil, fmt.Errorf("pool %s: health: %w", p.cfg.Name, err)
 	}
 	return probe.New(s, func(server *pool.Server, r health.Result) {
 		if e, changed := p.pool.Probed(clock.Now(), server, r); changed {

@@ -89,14 +89,14 @@ func listenerOf(index int, l *config.Listener) *proxy.Listener {
 	return &proxy.Listener{Index: index, Name: l.Name, Trust: l.TrustedProxies, Timeouts: listenerTimeouts(l)}
 }
 
-// Check finds what only the building of the routes shows: routes that can never match.
+// Check finds what only the building shows: routes that can never match, and files of certificates that cannot be used.
 func Check(c *config.Config) config.Problems {
 	var pools []*poolState
 	for i, p := range c.Pools {
 		pools = append(pools, &poolState{cfg: p, pool: pool.New(clock.Now(), pool.Spec{Name: p.Name, ID: i, Policy: policyOf(p.Policy)})})
 	}
 	b, err := new(App).tableOf(c, c.Listeners, pools)
-	var problems config.Problems
+	problems := checkProbes(c)
 	if err != nil {
 		problems = append(problems, c.Problem(c, config.Error, err.Error(), ""))
 	}

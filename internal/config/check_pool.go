@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 )
 
 // pool checks one pool.
@@ -80,41 +79,6 @@ func (c *checker) servers(p *Pool) {
 	if weights == 0 && !unknown {
 		c.report(c.at[&p.Servers], "every server has weight 0", "at least one needs more")
 	}
-}
-
-// health checks how servers are probed.
-func (c *checker) health(h *Health) {
-	switch http, tcp := c.set(&h.HTTP), c.set(&h.TCP); {
-	case http && tcp:
-		c.complain(&h.TCP, "http and tcp are both there", "keep one")
-	case !http && !tcp:
-		c.report(c.at[h], "health: how to probe is missing", "add http: {path: /healthz} or tcp: {}")
-	}
-	if c.good(&h.Timeout) && !c.broken[&h.Interval] && h.Timeout > h.Interval {
-		c.warn(c.at[&h.Timeout], fmt.Sprintf("timeout is longer than interval (%s): a probe that hangs delays the next", formatDuration(h.Interval)), "")
-	}
-	if h.HTTP == nil || c.broken[h.HTTP] {
-		return
-	}
-	x := h.HTTP
-	if c.good(&x.Path) {
-		switch {
-		case !strings.HasPrefix(x.Path, "/"):
-			c.complain(&x.Path, fmt.Sprintf("path: %q does not begin with /", x.Path), "write /"+x.Path)
-		case strings.ContainsFunc(x.Path, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }):
-			c.complain(&x.Path, fmt.Sprintf("path: %q has characters that are not in a path", x.Path), "")
-		}
-	}
-	if c.good(&x.Method) {
-		if !isToken(x.Method) || x.Method != strings.ToUpper(x.Method) {
-			c.complain(&x.Method, fmt.Sprintf("method: %q is not a method in upper case", x.Method), "write "+strings.ToUpper(x.Method))
-		}
-	}
-	if c.good(&x.Host) && (x.Host == "" || !isFieldValue(x.Host) || strings.ContainsAny(x.Host, " /\t")) {
-		c.complain(&x.Host, fmt.Sprintf("host: %q is not a host", x.Host), "")
-	}
-	c.headers(x.Headers)
-	c.distinct(x.Headers, strings.ToLower)
 }
 
 // retry checks when a request is tried again.

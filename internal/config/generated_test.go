@@ -61,7 +61,7 @@ func structComments(all map[string]string, spec *ast.TypeSpec, doc *ast.CommentG
 			all[spec.Name.Name+"."+name.Name] = forReaders(f.Doc, name.Name)
 		}
 	}
-	if read || spec.Name.Name == "TCPProbe" {
+	if read {
 		all[spec.Name.Name] = forReaders(doc, spec.Name.Name)
 	}
 }

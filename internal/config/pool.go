@@ -105,12 +105,14 @@ type Server struct {
 	MaxRequests int `yaml:"max_requests" default:"0" min:"0" max:"10000000"`
 }
 
-// Health is how each server of a pool is probed. Exactly one of http and tcp.
+// Health is how each server of a pool is probed. Exactly one of http, tcp and tls.
 type Health struct {
 	// HTTP asks for a path.
 	HTTP *HTTPProbe `yaml:"http"`
-	// TCP only connects; written as tcp: {}.
+	// TCP connects, and says and hears what is asked for; tcp: {} only connects.
 	TCP *TCPProbe `yaml:"tcp"`
+	// TLS connects and completes a handshake; tls: {} does it with the system's authorities.
+	TLS *TLSProbe `yaml:"tls"`
 	// Interval from the start of one probe to the start of the next; varied by a tenth.
 	Interval time.Duration `yaml:"interval" default:"2s" min:"10ms" max:"1h"`
 	// Timeout of one probe.
@@ -135,10 +137,29 @@ type HTTPProbe struct {
 	Host string `yaml:"host"`
 	// Headers to send beside it.
 	Headers Pairs `yaml:"headers"`
+	// Body is a text that must be within the first 64 KiB of the answer's body. Default: any body.
+	Body string `yaml:"body"`
+	// TLS makes it HTTPS; written as tls: {} where the certificate is like any other. Default: clear text.
+	TLS *TLSProbe `yaml:"tls"`
 }
 
-// TCPProbe is a connection that is opened and closed.
-type TCPProbe struct{}
+// TCPProbe is a connection, what is sent on it and what must come.
+type TCPProbe struct {
+	// Send is what is sent once connected, such as "PING\r\n"; at most 4096 bytes. Default: nothing.
+	Send string `yaml:"send"`
+	// Expect is a text that must be within the first 4096 bytes that come. Default: nothing is read.
+	Expect string `yaml:"expect"`
+}
+
+// TLSProbe is how a probe that speaks TLS knows its server.
+type TLSProbe struct {
+	// ServerName is what is asked for, and what the certificate must be for. Default: http's host if it is set, else the server's name or address.
+	ServerName string `yaml:"server_name"`
+	// CA is a file with certificates in PEM of who may have signed the server's; read at start. Default: whom the system trusts.
+	CA string `yaml:"ca"`
+	// Insecure: any certificate will do.
+	Insecure bool `yaml:"insecure" default:"false"`
+}
 
 // StatusRange is the status codes from First to Last.
 type StatusRange struct{ First, Last int }

@@ -1,47 +1,32 @@
 package probe
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
+	"unicode/utf8"
+
+	"poise/internal/pool"
 )
 
-// HTTP describes the request of a probe, and the answers that pass it.
-type HTTP struct {
-	Method string   // default GET
-	Path   string   // with the query, if any; default /
-	Host   string   // default: the server's address, localhost for a Unix socket
-	Fields []Field  // added to the request; User-Agent is poise-probe unless it is among them
-	Status []Status // what passes; default 200 to 399. A redirection is not followed
+// check makes one probe. No error: it passed. It ends when ctx does, and holds little whatever the server sends.
+type check func(ctx context.Context, to target) error
+
+// target is what is asked about a server.
+type target struct {
+	address string // "ip:port" or "unix:/path"
+	name    string // the host that the server's certificate shall be for, where nothing else is said
 }
 
-// Field is one header field.
-type Field struct{ Name, Value string }
-
-// Status is a range of statuses, both ends included.
-type Status struct{ From, To int }
-
-const (
-	// maxBody is how much of a body is read, for the server's sake: to it a connection closed early is an error.
-	maxBody = 64 << 10
-	// maxHead bounds what a broken server makes us hold.
-	maxHead = 64 << 10
-)
-
-var dialer = net.Dialer{KeepAlive: -1} // no keep-alive: a probe's connection is short
-
-// dial connects to a server's address: "ip:port" or "unix:/path".
-func dial(ctx context.Context, address string) (net.Conn, error) {
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		return dialer.DialContext(ctx, "unix", path)
-	}
-	return dialer.DialContext(ctx, "tcp", address)
+// targetOf is what is asked about s. port: instead of its own, unless 0.
+func targetOf(s *pool.Server, port int) target {
+	return target{address: probed(s.Address, port), name: hostName(s)}
 }
 
 // probed is the address that is asked about the server at address.
@@ -56,91 +41,87 @@ func probed(address string, port int) string {
 	return net.JoinHostPort(host, strconv.Itoa(port))
 }
 
-// checkTCP passes when a connection can be made.
-func checkTCP(ctx context.Context, address string) error {
-	conn, err := dial(ctx, address)
-	if err != nil {
-		return err
+// hostName is the host that s is configured by: a name, or its address.
+func hostName(s *pool.Server) string {
+	if strings.HasPrefix(s.Address, "unix:") {
+		return "localhost"
 	}
-	return conn.Close()
+	name, _, _ := strings.Cut(s.Name, "/") // app.example.com:443/10.0.0.1 is one address of a name
+	for _, text := range []string{name, s.Address} {
+		if host, _, err := net.SplitHostPort(text); err == nil {
+			return host
+		}
+	}
+	return s.Address
 }
 
-// newCheckHTTP returns a check that passes when the request is answered with one of the statuses.
-func newCheckHTTP(h *HTTP) (check, error) {
-	request, err := h.request()
-	if err != nil {
-		return nil, err
+var dialer = net.Dialer{KeepAlive: -1} // no keep-alive: a probe's connection is short
+
+// dial connects to a server's address. The connection is closed when ctx ends, at the latest: so nothing that is done on it lasts longer.
+func dial(ctx context.Context, address string) (net.Conn, error) {
+	network := "tcp"
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		network, address = "unix", path
 	}
-	return func(ctx context.Context, address string) error {
-		// A transport of its own for each probe: nothing is kept from one to the next.
-		transport := http.Transport{
-			DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, address) },
-			DisableKeepAlives:      true,
-			DisableCompression:     true,
-			MaxResponseHeaderBytes: maxHead,
-		}
-		r := request.Clone(ctx)
-		if r.Host == "" {
-			r.Host = hostOf(address)
-		}
-		response, err := transport.RoundTrip(r)
+	conn, err := dialer.DialContext(ctx, network, address)
+	if err == nil {
+		context.AfterFunc(ctx, func() { _ = conn.Close() })
+	}
+	return conn, err
+}
+
+// TCP says what is sent on a connection, and what must come back. The zero TCP only connects.
+type TCP struct {
+	Send   string
+	Expect string // within the first maxReply bytes; empty: anything, and nothing is read
+}
+
+// maxReply is how much of a TCP server's answer is looked at.
+const maxReply = 4 << 10
+
+// newCheckTCP returns a check that passes when a connection can be made, and what is expected comes.
+func newCheckTCP(t TCP) check {
+	return func(ctx context.Context, to target) error {
+		conn, err := dial(ctx, to.address)
 		if err != nil {
 			return err
 		}
-		defer response.Body.Close()
-		if !h.passes(response.StatusCode) {
-			err = fmt.Errorf("status %d", response.StatusCode)
+		defer conn.Close()
+		if t.Send != "" {
+			if _, err := io.WriteString(conn, t.Send); err != nil {
+				return err
+			}
 		}
-		if response.StatusCode != http.StatusSwitchingProtocols { // its body is the connection, and has no end
-			_, _ = io.CopyN(io.Discard, response.Body, maxBody) // the status has decided: how the body ends does not matter
+		if t.Expect == "" {
+			return nil
+		}
+		found, err := contains(conn, t.Expect, maxReply)
+		if !found && (err == nil || errors.Is(err, io.EOF)) {
+			err = fmt.Errorf("answer without %q", t.Expect)
 		}
 		return err
-	}, nil
+	}
 }
 
-// request makes what each probe sends a copy of.
-func (h *HTTP) request() (*http.Request, error) {
-	method, path := h.Method, h.Path
-	if method == "" {
-		method = http.MethodGet
-	}
-	if !strings.HasPrefix(path, "/") {
-		path = "/" + path
-	}
-	r, err := http.NewRequest(method, "http://server"+path, nil) // the address is dialled, whatever the host says
-	if err != nil {
-		return nil, fmt.Errorf("make a probe's request: %w", err)
-	}
-	r.Host = h.Host
-	r.Header.Set("User-Agent", "poise-probe")
-	for _, f := range h.Fields {
+// contains reads until text has come, or limit bytes without it. No more is read than is needed: who has sent the text may stay silent.
+func contains(r io.Reader, text string, limit int) (bool, error) {
+	var seen []byte
+	piece := make([]byte, min(limit, 4<<10))
+	for {
+		n, err := r.Read(piece[:min(len(piece), limit-len(seen))])
+		from := max(0, len(seen)-len(text)+1) // before, it was looked for already
+		seen = append(seen, piece[:n]...)
 		switch {
-		case strings.EqualFold(f.Name, "Host"):
-			r.Host = f.Value
-		case strings.EqualFold(f.Name, "User-Agent"):
-			r.Header.Set(f.Name, f.Value)
-		default:
-			r.Header.Add(f.Name, f.Value)
+		case bytes.Contains(seen[from:], []byte(text)):
+			return true, nil
+		case err != nil || len(seen) == limit:
+			return false, err
 		}
 	}
-	return r, nil
 }
 
-func (h *HTTP) passes(status int) bool {
-	for _, s := range h.Status {
-		if s.From <= status && status <= s.To {
-			return true
-		}
-	}
-	return len(h.Status) == 0 && 200 <= status && status <= 399
-}
-
-func hostOf(address string) string {
-	if strings.HasPrefix(address, "unix:") {
-		return "localhost"
-	}
-	return address
-}
+// maxReason is the longest reason: a server may send much where a status is expected, and reasons are kept and logged.
+const maxReason = 200
 
 // reason says in words why a probe failed, without the address: "connection refused" rather than
 // "dial tcp 10.0.0.1:80: connect: connection refused".
@@ -156,5 +137,17 @@ func reason(err error) string {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return "closed before the response"
 	}
-	return err.Error()
+	return shortened(err.Error())
+}
+
+// shortened cuts text to maxReason, between two characters.
+func shortened(text string) string {
+	if len(text) <= maxReason {
+		return text
+	}
+	end := maxReason
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "..."
 }

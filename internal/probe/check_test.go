@@ -10,7 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -179,6 +181,39 @@ func TestHTTPBrokenServers(t *testing.T) {
 	}
 }
 
+func TestHTTPBody(t *testing.T) {
+	padded := "HTTP/1.1 200 OK\r\n\r\n" + strings.Repeat("x", maxBody-2)
+	for _, test := range []struct {
+		name, answer, body string
+		want               string // the reason; empty: passes
+	}{
+		{"there", "HTTP/1.1 200 OK\r\n\r\nall is ok.", "is ok", ""},
+		{"not there", "HTTP/1.1 200 OK\r\n\r\nall is lost.", "ok", `body without "ok"`},
+		{"no body", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "ok", `body without "ok"`},
+		{"in chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n", "ok", ""},
+		{"the status goes first", "HTTP/1.1 503 No\r\n\r\nok", "ok", "status 503"},
+		{"at the end of what is read", padded + "ok", "ok", ""},
+		{"behind what is read", padded + " ok", "ok", `body without "ok"`},
+		{"before a break", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok", "ok", ""},
+		{"a break before", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\no", "ok", "closed before the response"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := once(t, Settings{Health: patient, HTTP: &HTTP{Body: test.body}}, answering(t, reply(test.answer)))
+			if got.OK != (test.want == "") || got.Reason != test.want {
+				t.Errorf("result = %+v, want reason %q", got, test.want)
+			}
+		})
+	}
+}
+
+// TestReasonsAreShort: a server that sends much where a status is expected does not fill the log.
+func TestReasonsAreShort(t *testing.T) {
+	got := once(t, Settings{Health: patient, HTTP: &HTTP{}}, answering(t, reply(strings.Repeat("ö", 10000)+"\r\n\r\n")))
+	if got.OK || len(got.Reason) > maxReason+3 || !utf8.ValidString(got.Reason) || !strings.Contains(got.Reason, "malformed HTTP") {
+		t.Errorf("reason = %q, of %d bytes", got.Reason, len(got.Reason))
+	}
+}
+
 // endless sends head and then bytes until the other side has had enough.
 func endless(head string) func(net.Conn) {
 	return func(c net.Conn) {
@@ -218,6 +253,61 @@ func TestTCP(t *testing.T) {
 	n, _ := strconv.Atoi(port)
 	if got := once(t, Settings{Health: patient, Port: n}, down.Addr().String()); !got.OK {
 		t.Errorf("result with the other port = %+v, want OK", got)
+	}
+}
+
+func TestTCPSendAndExpect(t *testing.T) {
+	for _, test := range []struct {
+		name, answer string
+		tcp          TCP
+		want         string // the reason; empty: passes
+	}{
+		{"what is expected", "-LOADING +PONG\r\n", TCP{Send: "PING\r\n", Expect: "+PONG"}, ""},
+		{"something else", "-LOADING\r\n", TCP{Send: "PING\r\n", Expect: "+PONG"}, `answer without "+PONG"`},
+		{"nothing", "", TCP{Send: "PING\r\n", Expect: "+PONG"}, `answer without "+PONG"`},
+		{"at the end of what is read", strings.Repeat("x", maxReply-5) + "+PONG", TCP{Send: "PING\r\n", Expect: "+PONG"}, ""},
+		{"behind what is read", strings.Repeat("x", maxReply-4) + "+PONG", TCP{Send: "PING\r\n", Expect: "+PONG"}, `answer without "+PONG"`},
+		{"only sent", "anything", TCP{Send: "PING\r\n"}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			sent := make(chan string, 1)
+			address := answering(t, func(c net.Conn) {
+				b := make([]byte, len(test.tcp.Send))
+				_, _ = io.ReadFull(c, b)
+				sent <- string(b)
+				io.WriteString(c, test.answer)
+			})
+			got := once(t, Settings{Health: patient, TCP: test.tcp}, address)
+			if got.OK != (test.want == "") || got.Reason != test.want {
+				t.Errorf("result = %+v, want reason %q", got, test.want)
+			}
+			if s := <-sent; s != test.tcp.Send {
+				t.Errorf("sent %q, want %q", s, test.tcp.Send)
+			}
+		})
+	}
+}
+
+// TestTCPBanner: what is expected comes first, and then nothing more.
+func TestTCPBanner(t *testing.T) {
+	address := answering(t, func(c net.Conn) {
+		io.WriteString(c, "220 mail")
+		silent(c)
+	})
+	if got := once(t, Settings{Health: patient, TCP: TCP{Expect: "20 mail"}}, address); !got.OK {
+		t.Errorf("result = %+v, want OK", got)
+	}
+	if got := once(t, Settings{Health: patient, TCP: TCP{Send: "a", Expect: "b"}}, answering(t, endless(""))); got.OK || got.Duration >= patient.Timeout {
+		t.Errorf("result of a server without end = %+v, want a failure at once", got)
+	}
+}
+
+// TestContainsOverPieces: a text that comes in several pieces is one.
+func TestContainsOverPieces(t *testing.T) {
+	for text, want := range map[string]bool{"aab": true, "b": true, "aba": false, "aabc": false} {
+		if got, err := contains(iotest.OneByteReader(strings.NewReader("aaab")), text, 4); got != want || err != nil {
+			t.Errorf("contains(%q) = %v, %v, want %v", text, got, err, want)
+		}
 	}
 }
 
@@ -279,7 +369,7 @@ func TestCheckLeavesNothingOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c(context.Background(), addressOf(server)); err != nil {
+	if err := c(context.Background(), target{address: addressOf(server)}); err != nil {
 		t.Fatal(err)
 	}
 	<-changed

@@ -3,7 +3,7 @@
 // A prober asks its server at a steady pace and reports each result. It never decides what a result means for the
 // server, which is what internal/health does, and never looks at traffic.
 //
-// Start reading at prober.run, then at checkHTTP and checkTCP.
+// Start reading at prober.run, then at the checks: newCheckTCP, newCheckTLS, newCheckHTTP.
 package probe
 
 import (
@@ -35,13 +35,25 @@ func NewSlots(n int) Slots { return make(Slots, n) }
 // Settings say how one pool's servers are probed.
 type Settings struct {
 	Health health.Settings // Interval and Timeout are used here
-	HTTP   *HTTP           // nil: a TCP connection is probe enough
 	Port   int             // asked instead of the server's own; 0: its own. Unix sockets have none
 	Slots  Slots           // nil: MaxInFlight of its own
+
+	// The first of these that is there says how. Without any, as the zero TCP does.
+	HTTP *HTTP
+	TLS  *TLS // a handshake
+	TCP  TCP
 }
 
-// check makes one probe of the server at address. No error: it passed.
-type check func(ctx context.Context, address string) error
+// check returns what makes the probes.
+func (s *Settings) check() (check, error) {
+	switch {
+	case s.HTTP != nil:
+		return newCheckHTTP(s.HTTP)
+	case s.TLS != nil:
+		return newCheckTLS(s.TLS), nil
+	}
+	return newCheckTCP(s.TCP), nil
+}
 
 // Probers probe the servers of one pool.
 type Probers struct {
@@ -65,18 +77,14 @@ func New(s Settings, report func(*pool.Server, health.Result)) (*Probers, error)
 	settings := s.Health.WithDefaults()
 	p := &Probers{
 		interval: settings.Interval, timeout: settings.Timeout, port: s.Port, slots: s.Slots,
-		check: checkTCP, report: report, running: make(map[*pool.Server]*prober),
+		report: report, running: make(map[*pool.Server]*prober),
 	}
 	if p.slots == nil {
 		p.slots = NewSlots(MaxInFlight)
 	}
-	if s.HTTP != nil {
-		var err error
-		if p.check, err = newCheckHTTP(s.HTTP); err != nil {
-			return nil, err
-		}
-	}
-	return p, nil
+	var err error
+	p.check, err = s.check()
+	return p, err
 }
 
 // Set makes servers the ones that are probed: those that are new get their first probe at once, those that are gone are
@@ -94,7 +102,7 @@ func (p *Probers) Set(servers []*pool.Server) {
 			continue
 		}
 		ctx, cancel := context.WithCancel(context.Background())
-		w := &prober{Probers: p, server: s, address: probed(s.Address, p.port), cancel: cancel}
+		w := &prober{Probers: p, server: s, target: targetOf(s, p.port), cancel: cancel}
 		p.running[s] = w
 		p.wait.Add(1)
 		go w.run(ctx)
@@ -134,7 +142,7 @@ func (p *Probers) Counts(s *pool.Server) (passed, failed uint64) {
 type prober struct {
 	*Probers
 	server         *pool.Server
-	address        string
+	target         target
 	cancel         context.CancelFunc
 	passed, failed atomic.Uint64
 }
@@ -182,7 +190,7 @@ func (w *prober) probe(ctx context.Context) health.Result {
 	began := clock.Now()
 	ctx, cancel := context.WithTimeout(ctx, w.timeout)
 	defer cancel()
-	err := w.check(ctx, w.address)
+	err := w.check(ctx, w.target)
 	took := clock.Now().Sub(began)
 	if err == nil {
 		return health.Result{OK: true, Duration: took}

@@ -39,11 +39,11 @@ func servers(n int) []*pool.Server {
 	return list
 }
 
-func passing(context.Context, string) error { return nil }
+func passing(context.Context, target) error { return nil }
 
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, results := startFake(t, Settings{Health: health.Settings{Interval: 10 * time.Second}}, func(context.Context, string) error {
+		p, results := startFake(t, Settings{Health: health.Settings{Interval: 10 * time.Second}}, func(context.Context, target) error {
 			time.Sleep(300 * time.Millisecond) // counts into the interval
 			return nil
 		})
@@ -88,7 +88,7 @@ func TestResults(t *testing.T) {
 		want  health.Result
 	}{
 		{"passes", passing, health.Result{OK: true}},
-		{"fails", func(context.Context, string) error { return errors.New("status 503") }, health.Result{Reason: "status 503"}},
+		{"fails", func(context.Context, target) error { return errors.New("status 503") }, health.Result{Reason: "status 503"}},
 		{"hangs", hang, health.Result{Reason: "no answer within 1s", Duration: time.Second}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestResults(t *testing.T) {
 	}
 }
 
-func hang(ctx context.Context, _ string) error {
+func hang(ctx context.Context, _ target) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
@@ -120,12 +120,12 @@ func hang(ctx context.Context, _ string) error {
 func TestCapOnConcurrentProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var now, most atomic.Int64
-		counting := func(ctx context.Context, _ string) error {
+		counting := func(ctx context.Context, _ target) error {
 			if n := now.Add(1); n > most.Load() {
 				most.Store(n)
 			}
 			defer now.Add(-1)
-			return hang(ctx, "")
+			return hang(ctx, target{})
 		}
 		slots := NewSlots(MaxInFlight)
 		settings := Settings{Slots: slots, Health: health.Settings{Interval: time.Hour}}
@@ -201,7 +201,7 @@ func collect(results chan result) map[*pool.Server]int {
 func TestCloseWaitsAndReportsNothingMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := false
-		p, results := startFake(t, Settings{}, func(ctx context.Context, _ string) error {
+		p, results := startFake(t, Settings{}, func(ctx context.Context, _ target) error {
 			<-ctx.Done()
 			time.Sleep(time.Second)
 			ended = true

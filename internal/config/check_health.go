@@ -1,0 +1,111 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// What a probe sends, and how far it looks for what shall come.
+const (
+	maxProbeText = 4 << 10
+	maxProbeBody = 64 << 10
+)
+
+// health checks how servers are probed.
+func (c *checker) health(h *Health) {
+	c.kind(h)
+	if c.good(&h.Timeout) && !c.broken[&h.Interval] && h.Timeout > h.Interval {
+		c.warn(c.at[&h.Timeout], fmt.Sprintf("timeout is longer than interval (%s): a probe that hangs delays the next", formatDuration(h.Interval)), "")
+	}
+	if h.HTTP != nil && !c.broken[h.HTTP] {
+		c.httpProbe(h.HTTP)
+	}
+	if h.TCP != nil && !c.broken[h.TCP] {
+		c.within(&h.TCP.Send, "send", maxProbeText)
+		c.within(&h.TCP.Expect, "expect", maxProbeText)
+	}
+	c.tlsProbe(h.TLS)
+}
+
+// kind checks that there is one kind of probe.
+func (c *checker) kind(h *Health) {
+	kinds := []struct {
+		key   string
+		field any
+	}{{"http", &h.HTTP}, {"tcp", &h.TCP}, {"tls", &h.TLS}}
+	first := ""
+	for _, k := range kinds {
+		switch {
+		case !c.set(k.field):
+		case first == "":
+			first = k.key
+		case k.key == "tls" && first != "tcp":
+			c.complain(k.field, fmt.Sprintf("%s and tls are both there", first), fmt.Sprintf("keep one, or write %s: {tls: {}}", first))
+		default:
+			c.complain(k.field, fmt.Sprintf("%s and %s are both there", first, k.key), "keep one")
+		}
+	}
+	if first == "" {
+		c.report(c.at[h], "health: how to probe is missing", "add http: {path: /healthz} or tcp: {}")
+	}
+}
+
+// httpProbe checks a request and what its answer must be.
+func (c *checker) httpProbe(x *HTTPProbe) {
+	if c.good(&x.Path) {
+		switch {
+		case !strings.HasPrefix(x.Path, "/"):
+			c.complain(&x.Path, fmt.Sprintf("path: %q does not begin with /", x.Path), "write /"+x.Path)
+		case strings.ContainsFunc(x.Path, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }):
+			c.complain(&x.Path, fmt.Sprintf("path: %q has characters that are not in a path", x.Path), "")
+		}
+	}
+	if c.good(&x.Method) {
+		if !isToken(x.Method) || x.Method != strings.ToUpper(x.Method) {
+			c.complain(&x.Method, fmt.Sprintf("method: %q is not a method in upper case", x.Method), "write "+strings.ToUpper(x.Method))
+		}
+	}
+	if c.good(&x.Host) && (x.Host == "" || !isFieldValue(x.Host) || strings.ContainsAny(x.Host, " /\t")) {
+		c.complain(&x.Host, fmt.Sprintf("host: %q is not a host", x.Host), "")
+	}
+	c.headers(x.Headers)
+	c.distinct(x.Headers, strings.ToLower)
+	c.within(&x.Body, "body", maxProbeBody)
+	if c.good(&x.Body) && x.Method == "HEAD" && !c.broken[&x.Method] {
+		c.complain(&x.Body, "body: the answer to HEAD has none", "take GET as method")
+	}
+	c.tlsProbe(x.TLS)
+}
+
+// within checks a text that a probe sends or looks for.
+func (c *checker) within(text *string, key string, most int) {
+	switch {
+	case !c.good(text):
+	case *text == "":
+		c.complain(text, key+": empty", "leave it out")
+	case len(*text) > most:
+		c.complain(text, fmt.Sprintf("%s: longer than %d bytes", key, most), "")
+	}
+}
+
+// tlsProbe checks how a probe knows its server.
+func (c *checker) tlsProbe(x *TLSProbe) {
+	if x == nil || c.broken[x] {
+		return
+	}
+	if c.good(&x.ServerName) {
+		if _, err := netip.ParseAddr(x.ServerName); err != nil {
+			if err := checkHostName(x.ServerName); err != nil {
+				c.fault(&x.ServerName, "server_name", err)
+			}
+		}
+	}
+	switch {
+	case !c.good(&x.CA):
+	case x.CA == "":
+		c.complain(&x.CA, "ca: empty", "leave it out to trust whom the system trusts")
+	case x.Insecure && !c.broken[&x.Insecure]:
+		c.warn(c.at[&x.CA], "ca has no effect: insecure takes any certificate", "")
+	}
+}

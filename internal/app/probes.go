@@ -68,7 +68,7 @@ func readRoots(path string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ca: read %s: %w", path, cause(err))
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	data, err := io.ReadAll(io.LimitReader(file, maxRoots))
 	if err != nil {
 		return nil, fmt.Errorf("ca: read %s: %w", path, cause(err))

@@ -86,7 +86,7 @@ func newCheckTCP(t TCP) check {
 		if err != nil {
 			return err
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		if t.Send != "" {
 			if _, err := io.WriteString(conn, t.Send); err != nil {
 				return err

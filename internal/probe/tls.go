@@ -32,7 +32,7 @@ func newCheckTLS(t *TLS) check {
 			return err
 		}
 		secure := tls.Client(conn, t.config(to.name))
-		defer secure.Close()
+		defer func() { _ = secure.Close() }()
 		return secure.HandshakeContext(ctx)
 	}
 }

@@ -389,3 +389,38 @@ pools: { pa: { servers: ['`+a+`'] } }
 		}
 	}
 }
+
+// A request that waits in the queue of a pool that goes gets its server: the pool is emptied only then.
+func TestReloadLetsTheQueueOfAPoolThatGoesRunDry(t *testing.T) {
+	asked, goOn := make(chan struct{}, 2), make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked <- struct{}{}
+		<-goOn
+		_, _ = io.WriteString(w, "old")
+	}))
+	t.Cleanup(s.Close)
+	r := startReloader(t, fmt.Sprintf("listeners: [{ address: '127.0.0.1:0', name: web, pool: old }]\npools: { old: { servers: ['%s'], max_requests: 1 } }\n",
+		strings.TrimPrefix(s.URL, "http://")))
+	answers := make(chan string, 2)
+	ask := func() { answers <- r.get("/") }
+	go ask()
+	<-asked
+	go ask()
+	testkit.Eventually(t, "request in the queue", func() bool { return r.Status().Pools[0].Waiting == 1 })
+	reloaded := make(chan struct{})
+	go func() {
+		defer close(reloaded)
+		r.reload(fmt.Sprintf("listeners: [{ address: '127.0.0.1:0', name: web, pool: new }]\npools: { new: { servers: ['%s'] } }\n", answering(t, "new")))
+	}()
+	testkit.Eventually(t, "new pool", func() bool { return r.Status().Pools[0].Name == "new" })
+	close(goOn)
+	for range 2 {
+		if got := <-answers; got != "200 old" {
+			t.Errorf("a request of before the reload got %q, want 200 old", got)
+		}
+	}
+	<-reloaded
+	if got := r.get("/"); got != "200 new" {
+		t.Errorf("a request after the reload got %q, want 200 new", got)
+	}
+}

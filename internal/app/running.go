@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"time"
 
 	"poise/internal/clock"
 	"poise/internal/config"
@@ -115,8 +116,18 @@ func (a *App) configure(p *poolState, n *names, was *poolState) {
 	a.follow(p, added, removed)
 }
 
-// retire ends a pool that no route leads to any more.
+// retire ends a pool that no route leads to any more, once nobody waits in its queue.
 func (a *App) retire(p *poolState) {
+	deadline := clock.Now().Add(p.pool.Patience())
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for p.pool.Waiting() > 0 && clock.Now() < deadline {
+		select {
+		case <-tick.C:
+		case <-a.quit:
+			return
+		}
+	}
 	if p.probers != nil {
 		p.probers.Close()
 	}

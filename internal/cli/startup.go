@@ -74,7 +74,7 @@ func (s *service) showPools() {
 			s.line("", fmt.Sprintf("and %d more", more))
 		}
 		if up == 0 {
-			s.line("", "no server of this pool can be used: its clients get 503 until one can")
+			s.line("", "no server of this pool is up: its clients get 503 unless one answers all the same")
 		}
 	}
 }

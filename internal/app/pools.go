@@ -50,7 +50,7 @@ func (a *App) buildPools(loops int) error {
 // newPool makes a pool and what belongs to it. Nothing is probed yet.
 func (a *App) newPool(id int, c *config.Pool, loops int, secret []byte) (*poolState, error) {
 	spec := pool.Spec{
-		Name: c.Name, ID: id, Policy: policyOf(c.Policy), Servers: a.serversOf(c), Loops: loops, Budget: budgetOf(&c.Retry), Eject: ejectOf(&c.Eject),
+		Name: c.Name, ID: id, Policy: policyFor(c, secret), Servers: a.serversOf(c), Loops: loops, Budget: budgetOf(&c.Retry), Eject: ejectOf(&c.Eject),
 		Notify: a.tendSoon,
 	}
 	spec.NextID = func(s pool.ServerSpec) int { return a.serverID(c.Name, s) }

@@ -107,7 +107,7 @@ var typeNames = map[reflect.Type]string{
 	reflect.TypeFor[Listener](): "in a listener", reflect.TypeFor[Route](): "in a route", reflect.TypeFor[Match](): "in match",
 	reflect.TypeFor[Pool](): "in a pool", reflect.TypeFor[Server](): "in a server", reflect.TypeFor[Health](): "in health",
 	reflect.TypeFor[HTTPProbe](): "in http", reflect.TypeFor[TCPProbe](): "in tcp", reflect.TypeFor[Affinity](): "in affinity",
-	reflect.TypeFor[Source](): "in source",
+	reflect.TypeFor[Source](): "in source", reflect.TypeFor[Hash](): "in hash",
 	reflect.TypeFor[Cookie](): "in cookie", reflect.TypeFor[Retry](): "in retry", reflect.TypeFor[Eject](): "in eject", reflect.TypeFor[Timeouts](): "in timeouts",
 	reflect.TypeFor[ListenerTimeouts](): "in a listener's timeouts", reflect.TypeFor[RouteTimeouts](): "in a route's timeouts",
 	reflect.TypeFor[Limits](): "in limits", reflect.TypeFor[AccessLog](): "in access_log", reflect.TypeFor[Admin](): "in admin",

@@ -17,4 +17,3 @@ func TestSum(t *testing.T) {
 		}
 	}
 }
-

@@ -1,7 +1,7 @@
 // Package affinity keeps a client on the server that it was sent to first.
 //
 // There are kinds of it, each a Kind: Cookie gives clients a cookie whose value stands for a server, Source remembers which
-// server an address was sent to. A kind never chooses a
+// server an address was sent to, Hash makes a key of a value that the client sends. A kind never chooses a
 // server and never insists: what it finds is a preference that pool.Acquire follows while the server is up. Cookies are
 // passed on to servers like any others. Start reading at Kind, then cookie.go.
 package affinity
@@ -30,8 +30,11 @@ type Found struct {
 	// In is what was found and Out what became of it, as HAProxy's third and fourth letters tell it; 0: nothing to tell.
 	In, Out byte
 
-	key uint64 // Source: of the address
-	was int    // Source: the number of the server that the table had; -1: none
+	// Key is what balance.ByKey chooses by; 0: the policy chooses.
+	Key uint64
+
+	address uint64 // Source: a hash of it
+	was     int    // Source: the number of the server that the table had; -1: none
 }
 
 // The letters of Found.In and Found.Out.

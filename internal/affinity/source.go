@@ -38,9 +38,9 @@ func (s *Source) Find(now clock.Instant, from netip.Addr, _ msg.Fields) Found {
 	if !from.IsValid() {
 		return Found{}
 	}
-	f := Found{In: None, Out: None, key: s.key(from)}
+	f := Found{In: None, Out: None, address: s.hash(from)}
 	var expired bool
-	f.was, expired = s.table.get(now, f.key)
+	f.was, expired = s.table.get(now, f.address)
 	switch {
 	case f.was < 0:
 	case expired:
@@ -56,7 +56,7 @@ func (s *Source) Find(now clock.Instant, from netip.Addr, _ msg.Fields) Found {
 
 // Keep remembers the server. The client is told nothing.
 func (s *Source) Keep(now clock.Instant, f *Found, server *pool.Server, dst []byte) []byte {
-	if f.In == 0 || !s.table.put(now, f.key, f.was, server.ID) {
+	if f.In == 0 || !s.table.put(now, f.address, f.was, server.ID) {
 		return dst
 	}
 	switch f.Server {
@@ -69,8 +69,8 @@ func (s *Source) Keep(now clock.Instant, f *Found, server *pool.Server, dst []by
 	return dst
 }
 
-// key hashes what counts of an address. An IPv4 address and its IPv6-mapped form are one.
-func (s *Source) key(from netip.Addr) uint64 {
+// hash hashes what counts of an address. An IPv4 address and its IPv6-mapped form are one.
+func (s *Source) hash(from netip.Addr) uint64 {
 	from = from.Unmap()
 	b := from.As16()
 	if from.Is6() {

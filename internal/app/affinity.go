@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"poise/internal/affinity"
+	"poise/internal/balance"
 	"poise/internal/config"
 	"poise/internal/pool"
 	"poise/internal/siphash"
@@ -18,6 +19,8 @@ func affinityOf(c *config.Pool, p *pool.Pool, random []byte) (affinity.Kind, err
 	case a.Source != nil:
 		s := affinity.SourceSettings{Key: keyOf(random), IPv6: a.Source.IPv6Prefix}
 		return affinity.NewSource(s, affinity.NewTable(a.Source.Size, a.Source.Idle), p), nil
+	case a.Hash != nil:
+		return affinity.NewHash(affinity.HashSettings{Key: keyOf(secretOf(a.Hash.Secret, random)), Header: a.Hash.Header, Cookie: a.Hash.Cookie}), nil
 	default:
 		kind, err := affinity.NewCookie(cookieOf(a.Cookie, random), p)
 		if err != nil {
@@ -25,6 +28,15 @@ func affinityOf(c *config.Pool, p *pool.Pool, random []byte) (affinity.Kind, err
 		}
 		return kind, nil
 	}
+}
+
+// policyFor is the policy of a pool; where clients are known by a value, it chooses for those without one.
+func policyFor(c *config.Pool, random []byte) pool.Policy {
+	policy := policyOf(c.Policy)
+	if c.Affinity != nil && c.Affinity.Hash != nil {
+		policy = balance.ByKey(keyOf(secretOf(c.Affinity.Hash.Secret, random)), policy)
+	}
+	return policy
 }
 
 func cookieOf(c *config.Cookie, random []byte) affinity.CookieSettings {

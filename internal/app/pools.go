@@ -54,7 +54,7 @@ func (a *App) newPool(c *config.Pool, n *names, was *poolState) (*poolState, err
 
 func (a *App) specOfPool(c *config.Pool, n *names) pool.Spec {
 	spec := pool.Spec{
-		Name: c.Name, ID: a.poolIDs.number(c.Name), Policy: policyOf(c.Policy), Servers: serversOf(c, n), Loops: max(1, len(a.loops)),
+		Name: c.Name, ID: a.poolIDs.number(c.Name), Policy: policyFor(c, a.secret), Servers: serversOf(c, n), Loops: max(1, len(a.loops)),
 		Budget: budgetOf(&c.Retry), Eject: ejectOf(&c.Eject), Notify: a.tendSoon, MaxRequests: c.MaxRequests, Queue: pool.Queue(c.Queue),
 		Adapt: adaptOf(c.Adaptive), SlowStart: c.SlowStart, FailOpen: failOpenOf(&c.FailOpen),
 		NextID: func(s pool.ServerSpec) int { return a.serverIDs.number(c.Name, s.Name, s.Address) },

@@ -2,12 +2,14 @@ package config
 
 import "time"
 
-// Affinity keeps a client on its server. Exactly one of cookie and source.
+// Affinity keeps a client on its server. Exactly one of cookie, source and hash.
 type Affinity struct {
 	// Cookie does it by a cookie that Poise sets.
 	Cookie *Cookie `yaml:"cookie"`
 	// Source does it by the client's address; written as source: {}.
 	Source *Source `yaml:"source"`
+	// Hash does it by a value that the client sends.
+	Hash *Hash `yaml:"hash"`
 }
 
 // Cookie is the cookie that remembers a client's server. Its value tells nobody the server's address.
@@ -36,4 +38,15 @@ type Source struct {
 	Idle time.Duration `yaml:"idle" default:"30m" min:"1s" max:"24h"`
 	// IPv6Prefix is how many leading bits of an IPv6 address count. 64: a network, such as one household's, is one client.
 	IPv6Prefix int `yaml:"ipv6_prefix" default:"128" min:"32" max:"128"`
+}
+
+// Hash chooses by the value of a header or of a cookie: the same value, the same server. Without the value the policy chooses. Exactly one of header and
+// cookie.
+type Hash struct {
+	// Header that has the value.
+	Header string `yaml:"header"`
+	// Cookie that has the value. It is the client's or a server's own; Poise sets none.
+	Cookie string `yaml:"cookie"`
+	// Secret is part of the choice: 16 bytes or more, the same on every instance. Default: made at start, so that a restart chooses anew.
+	Secret Secret `yaml:"secret"`
 }

@@ -12,7 +12,7 @@ func (c *checker) affinity(p *Pool) {
 	kinds := []struct {
 		key   string
 		field any
-	}{{"cookie", &a.Cookie}, {"source", &a.Source}}
+	}{{"cookie", &a.Cookie}, {"source", &a.Source}, {"hash", &a.Hash}}
 	first := ""
 	for _, k := range kinds {
 		switch {
@@ -25,12 +25,46 @@ func (c *checker) affinity(p *Pool) {
 	}
 	switch {
 	case first == "":
-		c.report(c.at[a], "affinity: by what is missing", "write affinity: {cookie: {}} or affinity: {source: {}}")
-	case p.Policy.Name == IPHash && !c.broken[&p.Policy]:
+		c.report(c.at[a], "affinity: by what is missing", "write affinity: {cookie: {}}, {source: {}} or {hash: {header: x-user}}")
+	case first != "hash" && p.Policy.Name == IPHash && !c.broken[&p.Policy]: // beside hash it is for clients without the value
 		c.warn(c.at[a], "affinity beside policy: ip_hash, which keeps clients on their servers too", "leave one of them out")
 	}
 	if a.Cookie != nil && !c.broken[a.Cookie] {
 		c.cookie(a.Cookie)
+	}
+	if a.Hash != nil && !c.broken[a.Hash] {
+		c.hash(a.Hash)
+	}
+}
+
+// hash checks what a client is known by.
+func (c *checker) hash(h *Hash) {
+	switch header, cookie := c.set(&h.Header), c.set(&h.Cookie); {
+	case header && cookie:
+		c.complain(&h.Cookie, "header and cookie are both there", "keep one")
+	case !header && !cookie:
+		c.report(c.at[h], "hash: of what is missing", "add header: x-user or cookie: session")
+	}
+	if c.good(&h.Header) {
+		switch {
+		case !isToken(h.Header):
+			c.complain(&h.Header, fmt.Sprintf("header: %q is not a header's name", h.Header), "")
+		case strings.EqualFold(h.Header, "cookie"):
+			c.warn(c.at[&h.Header], "header: all of a client's cookies together are the value", "name one: hash: {cookie: session}")
+		case strings.EqualFold(h.Header, "x-forwarded-for"), strings.EqualFold(h.Header, "forwarded"):
+			c.warn(c.at[&h.Header], "header: clients write what they like there", "affinity: {source: {}} goes by the address that trusted_proxies tell")
+		}
+	}
+	if c.good(&h.Cookie) && !isToken(h.Cookie) {
+		c.complain(&h.Cookie, fmt.Sprintf("cookie: %q is not a cookie's name", h.Cookie), "")
+	}
+	c.secret(&h.Secret)
+}
+
+// secret checks that a secret is long enough.
+func (c *checker) secret(s *Secret) {
+	if c.good(s) && len(*s) < minSecret {
+		c.complain(s, fmt.Sprintf("secret: shorter than %d bytes", minSecret), "")
 	}
 }
 
@@ -42,9 +76,7 @@ func (c *checker) cookie(k *Cookie) {
 	if c.good(&k.Name) && !isToken(k.Name) {
 		c.complain(&k.Name, fmt.Sprintf("name: %q is not a cookie's name", k.Name), "")
 	}
-	if c.good(&k.Secret) && len(k.Secret) < minSecret {
-		c.complain(&k.Secret, fmt.Sprintf("secret: shorter than %d bytes", minSecret), "")
-	}
+	c.secret(&k.Secret)
 	if c.good(&k.TTL) && k.TTL%time.Second != 0 {
 		c.complain(&k.TTL, fmt.Sprintf("ttl: %s is not in whole seconds", formatDuration(k.TTL)), "")
 	}

@@ -107,7 +107,7 @@ var typeNames = map[reflect.Type]string{
 	reflect.TypeFor[Listener](): "in a listener", reflect.TypeFor[Route](): "in a route", reflect.TypeFor[Match](): "in match",
 	reflect.TypeFor[Pool](): "in a pool", reflect.TypeFor[Server](): "in a server", reflect.TypeFor[Health](): "in health",
 	reflect.TypeFor[HTTPProbe](): "in http", reflect.TypeFor[TCPProbe](): "in tcp", reflect.TypeFor[TLSProbe](): "in tls",
-	reflect.TypeFor[Affinity](): "in affinity", reflect.TypeFor[Source](): "in source", reflect.TypeFor[Cookie](): "in cookie",
+	reflect.TypeFor[Affinity](): "in affinity", reflect.TypeFor[Source](): "in source", reflect.TypeFor[Hash](): "in hash", reflect.TypeFor[Cookie](): "in cookie",
 	reflect.TypeFor[Retry](): "in retry", reflect.TypeFor[Eject](): "in eject", reflect.TypeFor[Queue](): "in queue",
 	reflect.TypeFor[Adaptive](): "in adaptive", reflect.TypeFor[FailOpen](): "in fail_open", reflect.TypeFor[Timeouts](): "in timeouts",
 	reflect.TypeFor[ListenerTimeouts](): "in a listener's timeouts", reflect.TypeFor[RouteTimeouts](): "in a route's timeouts",

@@ -18,12 +18,13 @@ var synonyms = map[string][]string{
 	"rules": {"routes"}, "locations": {"routes"}, "paths": {"path"}, "prefix": {"path"}, "path_prefix": {"path"}, "domain": {"host"},
 	"check": {"health"}, "checks": {"health"}, "health_check": {"health"}, "healthcheck": {"health"}, "health_checks": {"health"},
 	"sticky": {"affinity"}, "stickiness": {"affinity"}, "persistence": {"affinity"}, "session_affinity": {"affinity"},
+	"consistent_hash": {"hash"}, "consistent": {"hash"}, "source_ip": {"source", IPHash}, "client_ip": {"source"},
 	"threads": {"loops"}, "workers": {"loops"}, "cpus": {"loops"}, "log": {"access_log"}, "logs": {"access_log"}, "logging": {"access_log"},
 	"metrics": {"admin"}, "expected_status": {"status"}, "unhealthy_threshold": {"fall"}, "healthy_threshold": {"rise"},
 	"max_connections": {"connections"}, "trusted": {"trusted_proxies"}, "method": {"methods"}, "header": {"headers"},
 	"roundrobin": {RoundRobin}, "rr": {RoundRobin}, "wrr": {RoundRobin}, "weighted": {RoundRobin},
 	"leastconn": {LeastRequests}, "least_conn": {LeastRequests}, "least_connections": {LeastRequests}, "least_request": {LeastRequests}, "p2c": {LeastRequests},
-	"source": {IPHash}, "iphash": {IPHash}, "source_ip": {IPHash}, "rand": {Random}, "uring": {"io_uring"},
+	"source": {IPHash}, "iphash": {IPHash}, "rand": {Random}, "uring": {"io_uring"},
 }
 
 // nearest returns the allowed word that was probably meant, or "".

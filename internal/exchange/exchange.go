@@ -205,7 +205,7 @@ func (x *Exchange) Failed(now clock.Instant, f *fault.Error, reused bool) Step {
 
 // acquireAfter takes a lease on the server to ask after the present one has failed.
 func (x *Exchange) acquireAfter(now clock.Instant, reused bool) bool {
-	if reused && x.query.Prefer == x.server && x.acquire(now) {
+	if belongs := x.query.Prefer == x.server || x.query.Key != 0; reused && belongs && x.acquire(now) {
 		return true // a kept connection that the server has just closed says nothing about the server: affinity holds
 	}
 	x.query.Tried.Add(x.server)
@@ -392,7 +392,7 @@ func (x *Exchange) mark(cause, phase byte, reason string) {
 func (x *Exchange) findAffinity(now clock.Instant) {
 	if a := x.Route.Affinity; a != nil {
 		x.affinity = a.Find(now, x.From, x.Req.Fields)
-		x.query.Prefer = x.affinity.Server
+		x.query.Prefer, x.query.Key = x.affinity.Server, x.affinity.Key
 	}
 }
 

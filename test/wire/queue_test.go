@@ -88,7 +88,8 @@ func TestQueue(t *testing.T) {
 		h.want(t, "/third")
 		h.goOn <- struct{}{}
 		wantResponse(t, "the third", third.Read("GET"), 200, "held")
-		first.Send(getOf("/again")) // nothing waits any more
+		testkit.Eventually(t, "free slot", func() bool { return p.App.Status().Pools[0].Servers[0].InFlight == 0 })
+		first.Send(getOf("/again"))
 		h.want(t, "/again")
 		h.goOn <- struct{}{}
 		wantResponse(t, "another", first.Read("GET"), 200, "held")

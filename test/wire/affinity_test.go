@@ -2,89 +2,92 @@ package wire
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"poise/internal/testkit"
 )
 
-// getFields sends a GET with more fields.
-func getFields(t *testing.T, p *testkit.Poise, path string, fields ...string) *testkit.Response {
+// getAs asks with a user's name, on a connection of its own, and returns who answered.
+func getAs(t *testing.T, p *testkit.Poise, field string) string {
 	t.Helper()
 	c := testkit.Dial(t, p.Addr)
-	c.Send(getOf(path, fields...))
-	return c.Read("GET")
-}
-
-// affine starts Poise in front of servers, with this affinity, and trusts what the test says of its address.
-func affine(t *testing.T, s testkit.Setup, affinity string, servers ...*testkit.Server) *testkit.Poise {
-	t.Helper()
-	list := ""
-	for _, server := range servers {
-		list += server.Addr + ", "
+	c.Send(getOf("/", "Connection: close", field))
+	r := c.Read("GET")
+	if r.StatusCode != 200 {
+		t.Errorf("GET with %q = %d %q, want 200", field, r.StatusCode, r.Body)
 	}
-	return testkit.Start(t, s, fmt.Sprintf("listeners: [{ address: \"127.0.0.1:0\", pool: app, trusted_proxies: [127.0.0.1] }]\n"+
-		"pools: { app: { policy: round_robin, servers: [%s], %s, affinity: %s } }\n", list, fastProbes, affinity))
+	return r.Body
 }
 
-func TestAffinityBySource(t *testing.T) {
+// The same value leads to the same server, on every instance with the secret; when its server is gone only its clients move, and they come back with it.
+func TestAffinityByValue(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
-		one, two := named(t, "one"), named(t, "two")
-		p := affine(t, s, "{ source: { ipv6_prefix: 64 } }", one, two)
-		where := map[string]string{}
-		for range 3 {
-			for client := range 10 {
-				from := fmt.Sprintf("X-Forwarded-For: 192.0.2.%d", client)
-				r := getFields(t, p, "/", from)
-				if where[from] == "" {
-					where[from] = r.Body
-				}
-				if r.Body != where[from] || len(r.Cookies()) > 0 {
-					t.Errorf("%s went to %s with cookies %v, want %s as before and none", from, r.Body, r.Cookies(), where[from])
-				}
-			}
-		}
+		one, two, three := named(t, "one"), named(t, "two"), named(t, "three")
+		text := fmt.Sprintf("listen: 127.0.0.1:0\nservers: [%s, %s, %s]\npolicy: round_robin\neject: { consecutive_failures: 1, time: 300ms }\n"+
+			"affinity: { hash: { header: x-user, secret: 0123456789abcdef } }\n", one.Addr, two.Addr, three.Addr)
+		p, other := testkit.Start(t, s, text), testkit.Start(t, s, text)
+		at := map[string]string{}
 		seen := map[string]bool{}
-		for _, server := range where {
-			seen[server] = true
-		}
-		if len(seen) != 2 {
-			t.Errorf("10 clients went to %v, want both servers", seen)
-		}
-		if a, b := getFields(t, p, "/", "X-Forwarded-For: 2001:db8::1"), getFields(t, p, "/", "X-Forwarded-For: 2001:db8::ffff:2"); a.Body != b.Body {
-			t.Errorf("two addresses of one /64 went to %s and %s, want one server", a.Body, b.Body)
-		}
-		for path, want := range map[string]string{"/new": "--NI", "/known": "--VN"} {
-			from := "X-Forwarded-For: 192.0.2.0"
-			if path == "/new" {
-				from = "X-Forwarded-For: 192.0.2.200"
+		const users = 24
+		for i := range users {
+			user := fmt.Sprintf("X-User: user%d", i)
+			at[user] = getAs(t, p, user)
+			seen[at[user]] = true
+			if again, there := getAs(t, p, user), getAs(t, other, user); again != at[user] || there != at[user] {
+				t.Errorf("%s went to %s, then to %s, and to %s by another instance; want the same", user, at[user], again, there)
 			}
-			getFields(t, p, path, from)
-			if end := p.Await(t, path).End; end != want {
-				t.Errorf("%s ends %q, want %q", path, end, want)
+		}
+		if len(seen) != 3 {
+			t.Errorf("%d users are at %v, want all three servers", users, seen)
+		}
+		one.Stop()
+		for user, server := range at {
+			got := getAs(t, p, user)
+			if server != "one" && got != server {
+				t.Errorf("%s went to %s and, as another server is gone, to %s; want the same", user, server, got)
+			}
+		}
+		if s.Loops == 1 { // without a value the policy chooses
+			got := map[string]int{}
+			for range 6 {
+				got[getAs(t, other, "X-Other: 1")]++
+			}
+			if len(got) < 2 {
+				t.Errorf("requests without the value went to %v alone, want all in turn", got)
 			}
 		}
 	})
 }
 
-func TestRX8FloodOfAddresses(t *testing.T) {
+// TestRX8ManyAddresses sends from more addresses than the table holds: those of now are kept, and all get answers.
+func TestRX8ManyAddresses(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
 		one, two := named(t, "one"), named(t, "two")
-		p := affine(t, s, "{ source: { size: 8 } }", one, two)
+		p := testkit.Start(t, s, fmt.Sprintf("listeners: [{ address: 127.0.0.1:0, trusted_proxies: [127.0.0.1], pool: app }]\n"+
+			"pools: { app: { servers: [%s, %s], policy: random, affinity: { source: { size: 64 } } } }\n", one.Addr, two.Addr))
 		c := testkit.Dial(t, p.Addr)
-		for i := range 200 {
-			c.Send(getOf("/", fmt.Sprintf("X-Forwarded-For: 198.51.%d.%d", i/256, i%256)))
-			if r := c.Read("GET"); r.StatusCode != 200 {
-				t.Fatalf("address %d: %d, want 200 however many came before", i, r.StatusCode)
+		ask := func(address string) string {
+			c.Send(getOf("/", "X-Forwarded-For: "+address))
+			r := c.Read("GET")
+			if r.StatusCode != 200 {
+				t.Fatalf("GET from %s = %d %q, want 200", address, r.StatusCode, r.Body)
+			}
+			return r.Body
+		}
+		for i := range 500 {
+			address := fmt.Sprintf("10.0.%d.%d", i/250, i%250)
+			server := ask(address)
+			for range 3 {
+				if got := ask(address); got != server {
+					t.Fatalf("%s went to %s, then to %s; want the same", address, server, got)
+				}
 			}
 		}
-		// The last one is remembered, the first one is not: the table is full of others.
-		for path, tt := range map[string]struct{ from, want string }{"/last": {"198.51.0.199", "--VN"}, "/first": {"198.51.0.0", "--NI"}} {
-			getFields(t, p, path, "X-Forwarded-For: "+tt.from)
-			if end := p.Await(t, path).End; end != tt.want {
-				t.Errorf("%s ends %q, want %q", path, end, tt.want)
-			}
+		if strings.Count(one.Got(), "GET /") == 0 || strings.Count(two.Got(), "GET /") == 0 {
+			t.Error("all addresses are at one server, want both")
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"reflect"
+	"time"
 
 	"poise/internal/affinity"
 	"poise/internal/balance"
@@ -70,6 +71,10 @@ func (a *App) probe(p *poolState) (*probe.Probers, error) {
 	s, err := probesOf(p.cfg.Health, a.slots)
 	if err != nil {
 		return nil, fmt.Errorf("pool %s: health: %w", p.cfg.Name, err)
+	}
+	s.Pace = func(server *pool.Server) time.Duration {
+		m := p.pool.Health(server)
+		return m.Pace()
 	}
 	return probe.New(s, func(server *pool.Server, r health.Result) {
 		if e, changed := p.pool.Probed(clock.Now(), server, r); changed {
@@ -151,7 +156,7 @@ func budgetOf(r *config.Retry) pool.Budget {
 }
 
 func healthOf(h *config.Health) health.Settings {
-	return health.Settings{Interval: h.Interval, Timeout: h.Timeout, Fall: h.Fall, Rise: h.Rise}
+	return health.Settings{Interval: h.Interval, FastInterval: h.FastInterval, Timeout: h.Timeout, Fall: h.Fall, Rise: h.Rise}
 }
 
 func randomBytes() []byte {

@@ -18,6 +18,9 @@ func (c *checker) health(h *Health) {
 	if c.good(&h.Timeout) && !c.broken[&h.Interval] && h.Timeout > h.Interval {
 		c.warn(c.at[&h.Timeout], fmt.Sprintf("timeout is longer than interval (%s): a probe that hangs delays the next", formatDuration(h.Interval)), "")
 	}
+	if c.good(&h.FastInterval) && !c.broken[&h.Interval] && h.FastInterval >= h.Interval {
+		c.warn(c.at[&h.FastInterval], fmt.Sprintf("fast_interval has no effect: interval (%s) is not longer", formatDuration(h.Interval)), "")
+	}
 	if h.HTTP != nil && !c.broken[h.HTTP] {
 		c.httpProbe(h.HTTP)
 	}

@@ -115,6 +115,9 @@ type Health struct {
 	TLS *TLSProbe `yaml:"tls"`
 	// Interval from the start of one probe to the start of the next; varied by a tenth.
 	Interval time.Duration `yaml:"interval" default:"2s" min:"10ms" max:"1h"`
+	// FastInterval is the same while a row of results has begun that may change the server's state, and while it is ejected. 0s: a quarter of interval, 100ms at
+	// least; never more than interval.
+	FastInterval time.Duration `yaml:"fast_interval" default:"0s" min:"0s" max:"1h"`
 	// Timeout of one probe.
 	Timeout time.Duration `yaml:"timeout" default:"1s" min:"1ms" max:"10m"`
 	// Fall is how many probes in a row must fail until a server is down.

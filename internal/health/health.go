@@ -41,12 +41,17 @@ const (
 	DefaultRise     = 2
 )
 
+// leastFast is the shortest default of Settings.FastInterval: short enough for what is about to change, and no burden to a server that struggles.
+const leastFast = 100 * time.Millisecond
+
 // Settings say how a server is probed and what follows. A zero field stands for its default.
 type Settings struct {
 	Interval time.Duration // between the starts of two probes; default 2 s
-	Timeout  time.Duration // for one probe in all; default 1 s
-	Fall     int           // failures in a row that take a server down; default 3
-	Rise     int           // successes in a row that bring it back; default 2
+	// FastInterval is the same while the state may be about to change, never longer than Interval; default a quarter of it, and 100 ms at least.
+	FastInterval time.Duration
+	Timeout      time.Duration // for one probe in all; default 1 s
+	Fall         int           // failures in a row that take a server down; default 3
+	Rise         int           // successes in a row that bring it back; default 2
 }
 
 // WithDefaults returns s with every zero field set to its default.
@@ -54,6 +59,10 @@ func (s Settings) WithDefaults() Settings {
 	if s.Interval <= 0 {
 		s.Interval = DefaultInterval
 	}
+	if s.FastInterval <= 0 {
+		s.FastInterval = max(s.Interval/4, leastFast)
+	}
+	s.FastInterval = min(s.FastInterval, s.Interval)
 	if s.Timeout <= 0 {
 		s.Timeout = DefaultTimeout
 	}

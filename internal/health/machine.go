@@ -179,6 +179,16 @@ func (m *Machine) State() State {
 	return m.state
 }
 
+// Pace is the time from the start of the last probe to that of the next. It is short while a row of results has begun that may end in another state,
+// and while the server is ejected: what is soon over shall not be waited for.
+func (m *Machine) Pace() time.Duration {
+	switch s := m.State(); {
+	case s == Ejected, s == Up && m.fails > 0, s == Down && m.oks > 0:
+		return m.settings.FastInterval
+	}
+	return m.settings.Interval
+}
+
 // Usable tells whether the server may get requests.
 func (m *Machine) Usable() bool { return m.State() == Up }
 

@@ -153,14 +153,83 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
+// TestPace: a row that has begun, in either direction, and an ejection make it fast.
+func TestPace(t *testing.T) {
+	const slow, fast = 8 * time.Second, 2 * time.Second
+	type step struct {
+		event string
+		state State
+		pace  time.Duration
+	}
+	for name, steps := range map[string][]step{
+		"falls and rises": {
+			{"ok", Up, slow},
+			{"fail", Up, fast},
+			{"ok", Up, slow}, // the row is over
+			{"fail", Up, fast},
+			{"fail", Up, fast},
+			{"fail", Down, slow},
+			{"fail", Down, slow},
+			{"ok", Down, fast},
+			{"fail", Down, slow},
+			{"ok", Down, fast},
+			{"ok", Up, slow},
+		},
+		"starts with a failure":          {{"fail", Down, slow}, {"ok", Down, fast}, {"ok", Up, slow}},
+		"starts with a probe that hangs": {{"hang", Up, fast}, {"ok", Up, slow}},
+		"is ejected": {
+			{"ok", Up, slow},
+			{"eject", Ejected, fast},
+			{"fail", Ejected, fast},
+			{"ok", Ejected, fast},
+			{"ok", Up, slow},
+			{"eject", Ejected, fast},
+			{"fail", Ejected, fast},
+			{"fail", Ejected, fast},
+			{"fail", Down, slow},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := 10 * second
+			m := New(now, &Settings{Interval: slow, FastInterval: fast, Timeout: time.Second}, true)
+			if m.Pace() != slow {
+				t.Errorf("Pace at first = %v, want %v", m.Pace(), slow)
+			}
+			for i, s := range steps {
+				now += second
+				if s.event == "eject" {
+					m.Eject(now, Ejection{Time: time.Hour, MaxTime: time.Hour}, "")
+				} else {
+					apply(&m, now, s.event)
+				}
+				if m.State() != s.state || m.Pace() != s.pace {
+					t.Errorf("step %d, %s: %v, pace %v, want %v, %v", i, s.event, m.State(), m.Pace(), s.state, s.pace)
+				}
+			}
+		})
+	}
+}
+
 func TestWithDefaults(t *testing.T) {
-	want := Settings{Interval: 2 * time.Second, Timeout: time.Second, Fall: 3, Rise: 2}
+	want := Settings{Interval: 2 * time.Second, FastInterval: 500 * time.Millisecond, Timeout: time.Second, Fall: 3, Rise: 2}
 	if diff := cmp.Diff(want, Settings{}.WithDefaults()); diff != "" {
 		t.Errorf("Settings{}.WithDefaults() (-want +got):\n%s", diff)
 	}
-	full := Settings{Interval: 1, Timeout: 2, Fall: 4, Rise: 5}
+	full := Settings{Interval: 2, FastInterval: 1, Timeout: 2, Fall: 4, Rise: 5}
 	if got := full.WithDefaults(); got != full {
 		t.Errorf("%+v.WithDefaults() = %+v, want it unchanged", full, got)
+	}
+	const ms = time.Millisecond
+	for _, tt := range []struct{ interval, set, want time.Duration }{
+		{time.Minute, 0, 15 * time.Second},
+		{200 * ms, 0, 100 * ms}, // the least
+		{20 * ms, 0, 20 * ms},   // never longer than the interval
+		{time.Second, 2 * time.Second, time.Second},
+		{time.Second, 20 * ms, 20 * ms},
+	} {
+		if got := (Settings{Interval: tt.interval, FastInterval: tt.set}).WithDefaults().FastInterval; got != tt.want {
+			t.Errorf("interval %v with a fast one of %v: %v, want %v", tt.interval, tt.set, got, tt.want)
+		}
 	}
 }
 

@@ -35,8 +35,10 @@ func NewSlots(n int) Slots { return make(Slots, n) }
 // Settings say how one pool's servers are probed.
 type Settings struct {
 	Health health.Settings // Interval and Timeout are used here
-	Port   int             // asked instead of the server's own; 0: its own. Unix sockets have none
-	Slots  Slots           // nil: MaxInFlight of its own
+	// Pace is the time from the start of a server's last probe to that of its next, asked after each report; nil: Health.Interval.
+	Pace  func(*pool.Server) time.Duration
+	Port  int   // asked instead of the server's own; 0: its own. Unix sockets have none
+	Slots Slots // nil: MaxInFlight of its own
 
 	// The first of these that is there says how. Without any, as the zero TCP does.
 	HTTP *HTTP
@@ -57,6 +59,7 @@ func (s *Settings) check() (check, error) {
 
 // Probers probe the servers of one pool.
 type Probers struct {
+	pace              func(*pool.Server) time.Duration
 	interval, timeout time.Duration
 	port              int
 	slots             Slots
@@ -76,7 +79,7 @@ type Probers struct {
 func New(s Settings, report func(*pool.Server, health.Result)) (*Probers, error) {
 	settings := s.Health.WithDefaults()
 	p := &Probers{
-		interval: settings.Interval, timeout: settings.Timeout, port: s.Port, slots: s.Slots,
+		pace: s.Pace, interval: settings.Interval, timeout: settings.Timeout, port: s.Port, slots: s.Slots,
 		report: report, running: make(map[*pool.Server]*prober),
 	}
 	if p.slots == nil {
@@ -182,7 +185,11 @@ func (w *prober) run(ctx context.Context) {
 
 // pause is the time from the start of one probe to that of the next.
 func (w *prober) pause() time.Duration {
-	return time.Duration(float64(w.interval) * (1 - jitter + 2*jitter*rand.Float64()))
+	pace := w.interval
+	if w.Probers.pace != nil {
+		pace = w.Probers.pace(w.server)
+	}
+	return time.Duration(float64(pace) * (1 - jitter + 2*jitter*rand.Float64()))
 }
 
 // probe makes one probe.

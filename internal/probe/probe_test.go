@@ -69,6 +69,26 @@ func TestPace(t *testing.T) {
 	})
 }
 
+// After each result the pace is asked for.
+func TestPaceFollowsTheServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		paces := []time.Duration{time.Second, 4 * time.Second, time.Second}
+		n := 0
+		pace := func(*pool.Server) time.Duration { n++; return paces[n-1] }
+		p, results := startFake(t, Settings{Health: health.Settings{Interval: time.Minute}, Pace: pace}, passing)
+		p.Set(servers(1))
+		last := (<-results).at
+		for _, want := range paces[:2] {
+			at := (<-results).at
+			if got := at.Sub(last); got < want*9/10 || got > want*11/10 {
+				t.Errorf("pause = %v, want %v ± 10 %%", got, want)
+			}
+			last = at
+		}
+		p.Close()
+	})
+}
+
 func TestDefaultPaceIsThatOfHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, results := startFake(t, Settings{}, passing)

@@ -21,6 +21,9 @@ func probesOf(h *config.Health, slots probe.Slots) (probe.Settings, error) {
 		s.HTTP, err = httpProbeOf(h.HTTP)
 	case h.TLS != nil:
 		s.TLS, err = tlsProbeOf(h.TLS)
+	case h.GRPC != nil:
+		s.GRPC = &probe.GRPC{Service: h.GRPC.Service}
+		s.GRPC.TLS, err = tlsProbeOf(h.GRPC.TLS)
 	case h.TCP != nil:
 		s.TCP = probe.TCP{Send: h.TCP.Send, Expect: h.TCP.Expect}
 	}
@@ -109,6 +112,9 @@ func tlsOf(h *config.Health) []*config.TLSProbe {
 	all := []*config.TLSProbe{h.TLS}
 	if h.HTTP != nil {
 		all = append(all, h.HTTP.TLS)
+	}
+	if h.GRPC != nil {
+		all = append(all, h.GRPC.TLS)
 	}
 	return all
 }

@@ -28,6 +28,10 @@ func (c *checker) health(h *Health) {
 		c.within(&h.TCP.Send, "send", maxProbeText)
 		c.within(&h.TCP.Expect, "expect", maxProbeText)
 	}
+	if h.GRPC != nil && !c.broken[h.GRPC] {
+		c.within(&h.GRPC.Service, "service", maxProbeText)
+		c.tlsProbe(h.GRPC.TLS)
+	}
 	c.tlsProbe(h.TLS)
 }
 
@@ -36,7 +40,7 @@ func (c *checker) kind(h *Health) {
 	kinds := []struct {
 		key   string
 		field any
-	}{{"http", &h.HTTP}, {"tcp", &h.TCP}, {"tls", &h.TLS}}
+	}{{"http", &h.HTTP}, {"tcp", &h.TCP}, {"grpc", &h.GRPC}, {"tls", &h.TLS}}
 	first := ""
 	for _, k := range kinds {
 		switch {

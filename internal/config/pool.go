@@ -105,7 +105,7 @@ type Server struct {
 	MaxRequests int `yaml:"max_requests" default:"0" min:"0" max:"10000000"`
 }
 
-// Health is how each server of a pool is probed. Exactly one of http, tcp and tls.
+// Health is how each server of a pool is probed. Exactly one of http, tcp, tls and grpc.
 type Health struct {
 	// HTTP asks for a path.
 	HTTP *HTTPProbe `yaml:"http"`
@@ -113,6 +113,8 @@ type Health struct {
 	TCP *TCPProbe `yaml:"tcp"`
 	// TLS connects and completes a handshake; tls: {} does it with the system's authorities.
 	TLS *TLSProbe `yaml:"tls"`
+	// GRPC calls the health service of a gRPC server.
+	GRPC *GRPCProbe `yaml:"grpc"`
 	// Interval from the start of one probe to the start of the next; varied by a tenth.
 	Interval time.Duration `yaml:"interval" default:"2s" min:"10ms" max:"1h"`
 	// FastInterval is the same while a row of results has begun that may change the server's state, and while it is ejected. 0s: a quarter of interval, 100ms at
@@ -152,6 +154,14 @@ type TCPProbe struct {
 	Send string `yaml:"send"`
 	// Expect is a text that must be within the first 4096 bytes that come. Default: nothing is read.
 	Expect string `yaml:"expect"`
+}
+
+// GRPCProbe is a call of grpc.health.v1.Health/Check, which must say SERVING.
+type GRPCProbe struct {
+	// Service whose health is asked for. Default: the server as a whole.
+	Service string `yaml:"service"`
+	// TLS is how the server is known, over TLS; written as tls: {}. Default: HTTP/2 in clear text.
+	TLS *TLSProbe `yaml:"tls"`
 }
 
 // TLSProbe is how a probe that speaks TLS knows its server.

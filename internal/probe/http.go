@@ -71,6 +71,7 @@ func ask(r *http.Request, to target, t *TLS, protocols *http.Protocols) (*http.R
 		MaxResponseHeaderBytes: maxHead,
 		Protocols:              protocols,
 		TLSClientConfig:        t.config(to.name),
+		HTTP2:                  &http.HTTP2Config{MaxReceiveBufferPerConnection: maxBody, MaxReceiveBufferPerStream: maxBody},
 	}
 	return transport.RoundTrip(r)
 }

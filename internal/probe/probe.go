@@ -42,6 +42,7 @@ type Settings struct {
 
 	// The first of these that is there says how. Without any, as the zero TCP does.
 	HTTP *HTTP
+	GRPC *GRPC
 	TLS  *TLS // a handshake
 	TCP  TCP
 }
@@ -51,6 +52,8 @@ func (s *Settings) check() (check, error) {
 	switch {
 	case s.HTTP != nil:
 		return newCheckHTTP(s.HTTP)
+	case s.GRPC != nil:
+		return newCheckGRPC(s.GRPC), nil
 	case s.TLS != nil:
 		return newCheckTLS(s.TLS), nil
 	}

@@ -104,6 +104,8 @@ func TestTimeoutHoldsForAll(t *testing.T) {
 		{"no answer within TLS", Settings{HTTP: &HTTP{TLS: &TLS{Insecure: true}}}, secure(silent)},
 		{"a body within TLS byte by byte", Settings{HTTP: &HTTP{Body: "b", TLS: &TLS{Insecure: true}}}, secure(slowly("HTTP/1.1 200 OK\r\n\r\n"))},
 		{"no answer", Settings{HTTP: &HTTP{}}, silent},
+		{"no answer over gRPC", Settings{GRPC: &GRPC{}}, silent},
+		{"no handshake for gRPC", Settings{GRPC: &GRPC{TLS: &TLS{}}}, silent},
 		{"a head byte by byte", Settings{HTTP: &HTTP{}}, slowly("HTTP/1.1 200 OK\r\nX: ")},
 		{"a body byte by byte", Settings{HTTP: &HTTP{Body: "b"}}, slowly("HTTP/1.1 200 OK\r\n\r\n")},
 		{"nothing over TCP", Settings{TCP: TCP{Send: "PING\r\n", Expect: "+PONG"}}, silent},

@@ -140,8 +140,14 @@ func silent(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 // slowly sends a start, and then a byte from time to time until the other side has had enough.
 func slowly(start string) func(net.Conn) {
 	return func(c net.Conn) {
+		var err error
+		if start != "" { // an answer: it comes after something was asked
+			_, err = c.Read(make([]byte, 1))
+		}
 		go silent(c)
-		_, err := io.WriteString(c, start)
+		if err == nil {
+			_, err = io.WriteString(c, start)
+		}
 		for err == nil {
 			time.Sleep(5 * time.Millisecond)
 			_, err = io.WriteString(c, "a")

@@ -79,6 +79,7 @@ type Exchange struct {
 	query       pool.Query
 	lease       pool.Lease
 	waiter      pool.Waiter
+	waiting     bool         // in the queue
 	full        bool         // there are servers, but they are full
 	before      *fault.Error // how the attempt ended that a wait follows
 	server      *pool.Server // the last one chosen, also after its lease
@@ -358,7 +359,9 @@ func (x *Exchange) Done(now clock.Instant, f *fault.Error) {
 	if f != nil && f.Side == fault.Server && !(f.Kind == fault.Timeout && x.isOver(now)) {
 		x.outcome = pool.Broken
 	}
-	x.quit() // where the wait was broken off
+	if lease, granted := x.withdraw(); granted { // the wait was broken off
+		lease.End()
+	}
 	x.lease.Tell(x.outcome, x.took)
 	x.lease.End()
 	if x.Route != nil {

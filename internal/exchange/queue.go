@@ -3,6 +3,7 @@ package exchange
 import (
 	"poise/internal/clock"
 	"poise/internal/fault"
+	"poise/internal/pool"
 )
 
 // QueueEnd is how a request fared that found all servers full.
@@ -22,8 +23,9 @@ func (x *Exchange) Join(now clock.Instant, tell func()) (step Step, by clock.Ins
 	p := x.Route.Pool
 	if x.Place = p.Join(&x.waiter, &x.query, tell); x.Place == 0 {
 		x.Queue = QueueFull
-		return x.turnedAway(full, 'P'), 0, false
+		return x.answer(full, 'P', 'Q'), 0, false
 	}
+	x.waiting = true
 	by = now.Add(p.Patience())
 	if x.Until != 0 && x.Until < by {
 		by = x.Until
@@ -33,14 +35,12 @@ func (x *Exchange) Join(now clock.Instant, tell func()) (step Step, by clock.Ins
 
 // Waited ends the wait. f is nil when tell was called, or says why the wait was given up: the client, or the time.
 func (x *Exchange) Waited(now clock.Instant, f *fault.Error) Step {
-	lease, granted := x.Route.Pool.Withdraw(&x.waiter)
-	x.Queue = QueueLeft
+	lease, granted := x.withdraw()
 	left := f != nil && f.Side != fault.Server
 	if !granted && f != nil && !left && x.query.Prefer != nil {
-		x.query.Prefer = nil // its own server had no room for it in time: any other will do
-		if x.acquire(now) {
-			return x.proceed(now)
-		}
+		x.query.Prefer = nil // its own server had no room for it in time: any other will do, also one that those who wait longer do not want
+		x.waiting = x.Route.Pool.Join(&x.waiter, &x.query, func() {}) > 0
+		lease, granted = x.withdraw()
 	}
 	switch {
 	case left:
@@ -51,7 +51,7 @@ func (x *Exchange) Waited(now clock.Instant, f *fault.Error) Step {
 		return x.proceed(now)
 	case f != nil:
 		x.Queue = QueueTimes
-		return x.turnedAway(waitedLong, 's')
+		return x.answer(waitedLong, 's', 'Q')
 	case x.before != nil:
 		return x.fail(x.before)
 	}
@@ -67,16 +67,11 @@ func (x *Exchange) proceed(now clock.Instant) Step {
 	return Step{Kind: Forward}
 }
 
-// turnedAway ends an exchange for which there was no room.
-func (x *Exchange) turnedAway(r Reply, cause byte) Step {
-	return x.answer(r, cause, 'Q')
-}
-
-// quit leaves the queue, if the exchange is in it.
-func (x *Exchange) quit() {
-	if x.Place > 0 && x.Queue == NotQueued {
-		lease, _ := x.Route.Pool.Withdraw(&x.waiter)
-		lease.End()
-		x.Queue = QueueLeft
+// withdraw leaves the queue, if the exchange is in it, and returns the lease that was handed to it, if one was.
+func (x *Exchange) withdraw() (pool.Lease, bool) {
+	if !x.waiting {
+		return pool.Lease{}, false
 	}
+	x.waiting, x.Queue = false, QueueLeft
+	return x.Route.Pool.Withdraw(&x.waiter)
 }

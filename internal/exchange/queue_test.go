@@ -9,7 +9,6 @@ import (
 	"poise/internal/balance"
 	"poise/internal/clock"
 	"poise/internal/fault"
-	"poise/internal/h1"
 	"poise/internal/msg"
 	"poise/internal/pool"
 	"poise/internal/route"
@@ -22,6 +21,8 @@ import (
 //	told | late | gone           the wait ends: by the queue, by the time, by the client
 //	refused | reset              the attempt failed
 //	answer                       200 has come
+//	stale                        it failed on a kept connection that the server had closed
+//	other s1                     another request joins the queue, one that is tied to s1
 //	done                         the exchange ends; wherever it is
 func TestQueueScripts(t *testing.T) {
 	for _, test := range []struct {
@@ -40,6 +41,11 @@ func TestQueueScripts(t *testing.T) {
 		{"broken off", 1, 5, "start, join, done", "wait, place 1, 0 -- attempts=0"},
 		{"after a refused connect", 2, 5, "end s1, start, refused, join, end s2, told, answer, done", "forward s1, wait, place 1, told, forward s2 fresh, relay, 200 -- attempts=2"},
 		{"after a reset, within the budget", 2, 5, "end s1, start, reset, join, end s2, told, reset, done", "forward s1, wait, place 1, told, forward s2 fresh, reply 502, 502 SH attempts=2"},
+		{"a wait after a wait that is broken off", 2, 5, "start, join, end s2, told, refused, join, done", "wait, place 1, told, forward s2, wait, place 1, 0 -- attempts=1"},
+		{
+			"a closed connection to the only server, for which others wait", 1, 5, "end s1, start, other s1, other s1, stale, join, end other, end other, told, answer, done",
+			"forward s1, wait, place 2, told, forward s1 fresh, relay, 200 -- attempts=2",
+		},
 		{"not for the server that has failed", 2, 5, "end s1, start, refused, join, late, done", "forward s1, wait, place 1, reply 503, 503 sQ attempts=1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -57,19 +63,18 @@ func TestQueueScripts(t *testing.T) {
 				held[s.Name] = &lease
 			}
 			retry := route.Retry{Attempts: 4, Repeats: 1, Connect: true, Reset: true}
-			table, _, err := route.Build([]route.Listener{{Name: "web", Routes: []route.Spec{{Route: route.Route{Name: "app", Pool: p, Retry: retry}}}}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			var req msg.Request
-			if _, err := h1.ParseRequest(&req, []byte(get), nil); err != nil {
-				t.Fatal(err)
-			}
+			table, req := oneRoute(t, route.Route{Name: "app", Pool: p, Retry: retry}, get)
 			x := &Exchange{}
-			x.Begin(&Client{AddrText: []byte("192.0.2.1")}, &req, Times{})
+			x.Begin(&Client{AddrText: []byte("192.0.2.1")}, req, Times{})
 			var out []string
+			var others []*pool.Waiter // that have a lease
 			now := clock.Instant(time.Second)
 			for _, e := range strings.Split(test.events, ", ") {
+				for _, w := range others {
+					lease, _ := p.Withdraw(w)
+					held["other"] = &lease
+				}
+				others = nil
 				now++
 				word, arg, _ := strings.Cut(e, " ")
 				f := &fault.Error{Side: fault.Server, Op: fault.Queue, Kind: fault.Timeout}
@@ -90,6 +95,12 @@ func TestQueueScripts(t *testing.T) {
 				case "end":
 					held[arg].End()
 					continue
+				case "other":
+					w, q := &pool.Waiter{}, &pool.Query{Prefer: serverOf(p, arg)}
+					p.Join(w, q, func() { others = append(others, w) })
+					continue
+				case "stale":
+					step = x.Failed(now, &fault.Error{Side: fault.Server, Op: fault.ReadAnswer, Kind: fault.Closed}, true)
 				case "told":
 					step = x.Waited(now, nil)
 				case "late":
@@ -122,5 +133,48 @@ func TestQueueScripts(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func serverOf(p *pool.Pool, name string) *pool.Server {
+	for _, s := range p.Servers() {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// A client that is tied to a server whose room others wait for too goes to another one in the end, past those.
+func TestQueueLeavesTiedClientsToOthers(t *testing.T) {
+	spec := pool.Spec{Name: "app", Policy: balance.RoundRobin(), Queue: pool.Queue{Length: 5, Timeout: time.Second}}
+	for _, name := range []string{"s1", "s2"} {
+		spec.Servers = append(spec.Servers, pool.ServerSpec{Name: name, Address: name + ":80", Weight: 1, MaxRequests: 1})
+	}
+	p := pool.New(1, spec)
+	table, req := oneRoute(t, route.Route{Name: "app", Pool: p}, get)
+	held, err := p.Acquire(1, &pool.Query{Prefer: serverOf(p, "s1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, first := &Exchange{}, &pool.Waiter{}
+	x.Begin(&Client{AddrText: []byte("192.0.2.1")}, req, Times{})
+	x.query.Prefer = serverOf(p, "s1")
+	p.Join(first, &pool.Query{Prefer: serverOf(p, "s1")}, func() { t.Error("the one that waits longer was told something") })
+	if s := x.Start(10, table); s.Kind != Wait {
+		t.Fatalf("Start = %v, want Wait", s.Kind)
+	}
+	if _, _, waits := x.Join(11, func() { t.Error("the exchange was told something") }); !waits || x.Place != 2 {
+		t.Fatalf("Join waits %v at %d, want true at 2", waits, x.Place)
+	}
+	late := &fault.Error{Side: fault.Server, Op: fault.Queue, Kind: fault.Timeout}
+	if s := x.Waited(12, late); s.Kind != Forward || x.Server().Name != "s2" {
+		t.Errorf("after its time the exchange is at %v with %v, want s2", x.Server(), s)
+	}
+	x.Done(13, nil)
+	p.Withdraw(first)
+	held.End()
+	if n := p.Waiting(); n != 0 {
+		t.Errorf("%d wait at the end, want none", n)
 	}
 }

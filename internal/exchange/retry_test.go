@@ -82,10 +82,10 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// asked runs one exchange, and returns the server that it went to last.
-func asked(t *testing.T, p *pool.Pool, r *route.Route, request string, do func(x *Exchange)) {
+// oneRoute is a table with a route for all, and a request.
+func oneRoute(t *testing.T, r route.Route, request string) (*route.Table, *msg.Request) {
 	t.Helper()
-	table, _, err := route.Build([]route.Listener{{Name: "web", Routes: []route.Spec{{Route: *r}}}})
+	table, _, err := route.Build([]route.Listener{{Name: "web", Routes: []route.Spec{{Route: r}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,8 +93,15 @@ func asked(t *testing.T, p *pool.Pool, r *route.Route, request string, do func(x
 	if _, err := h1.ParseRequest(&req, []byte(request), nil); err != nil {
 		t.Fatal(err)
 	}
+	return table, &req
+}
+
+// asked runs one exchange, and returns the server that it went to last.
+func asked(t *testing.T, p *pool.Pool, r *route.Route, request string, do func(x *Exchange)) {
+	t.Helper()
+	table, req := oneRoute(t, *r, request)
 	x := &Exchange{}
-	x.Begin(&Client{AddrText: []byte("192.0.2.1")}, &req, Times{})
+	x.Begin(&Client{AddrText: []byte("192.0.2.1")}, req, Times{})
 	if s := x.Start(100, table); s.Kind != Forward {
 		t.Fatalf("Start = %v, want Forward", s.Kind)
 	}

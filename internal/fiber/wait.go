@@ -13,7 +13,6 @@ type Wait struct {
 	timer timer
 	told  bool
 	err   error
-	by    clock.Instant
 }
 
 // NewWait returns a wait that the calling fiber can begin with Until.
@@ -35,7 +34,7 @@ func (w *Wait) tell() {
 // leaves, io.EOF too, or ErrStopped.
 func (w *Wait) Until(by clock.Instant, client *Conn) error {
 	l := w.loop
-	if w.by = by; by != 0 {
+	if by != 0 {
 		l.timers.by(&w.timer, by)
 	}
 	client.guards(w)

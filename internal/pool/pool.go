@@ -125,7 +125,7 @@ func New(now clock.Instant, spec Spec) *Pool {
 func (p *Pool) Acquire(_ clock.Instant, q *Query) (Lease, error) {
 	if p.bounded.Load() {
 		if p.queue.waiting.Load() > 0 {
-			return Lease{}, ErrFull // who waits comes first
+			return Lease{}, p.none(q) // who waits comes first
 		}
 		return p.take(q, q.Loop)
 	}
@@ -157,17 +157,21 @@ func (p *Pool) take(q *Query, picker int) (Lease, error) {
 	if l.server = p.takeServer(q, picker); l.server != nil {
 		return l, nil
 	}
-	err := ErrNoServer
-	if p.view.Load().has(q) {
-		err = ErrFull
-	}
 	if l.counted {
 		p.inFlight.Add(-1)
 		if picker < p.loops { // else the caller is just handing over
 			p.released()
 		}
 	}
-	return Lease{}, err
+	return Lease{}, p.none(q)
+}
+
+// none tells why q gets no server although it may have a slot of the pool.
+func (p *Pool) none(q *Query) error {
+	if p.insists(q) || p.view.Load().has(q) {
+		return ErrFull
+	}
+	return ErrNoServer
 }
 
 // patience bounds how often a server is chosen anew whose last slot another loop has just taken: who has bad luck joins the queue, which is exact.

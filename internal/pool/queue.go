@@ -117,12 +117,11 @@ func (p *Pool) released() {
 // is held.
 func (p *Pool) handOver() {
 	u := &p.queue
-	empty := p.view.Load().size() == 0
 	for w := u.first; w != nil; {
 		next := w.next
 		lease, err := p.take(w.query, p.loops)
 		switch {
-		case err == nil, err == ErrNoServer, empty: // in the last two it is told of nothing to wait for
+		case err == nil, p.none(w.query) == ErrNoServer: // then it is told that there is nothing to wait for
 			p.unlink(w)
 			w.lease = lease
 			w.tell()

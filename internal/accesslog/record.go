@@ -28,6 +28,7 @@ type Record struct {
 	BytesOut  int64
 	Attempts  int
 	Queued    int     // its place in the pool's queue when it came there, from 1; 0: it did not wait
+	Hedge     string  // "won" or "lost" where a second server was asked while the first had not answered: whose answer counted; empty: none was
 	Reason    string  // why it ended, in words
 	End       [4]byte // the same as HAProxy's four letters; a zero byte is printed as "-"
 
@@ -116,7 +117,9 @@ func (r *Record) append(b []byte, s *stamp) []byte {
 	b = strconv.AppendInt(b, int64(r.Attempts), 10)
 	b = append(b, `,"queued":`...)
 	b = strconv.AppendInt(b, int64(r.Queued), 10)
-	b = append(b, `,"reason":"`...)
+	b = append(b, `,"hedge":"`...)
+	b = append(b, r.Hedge...)
+	b = append(b, `","reason":"`...)
 	b = appendText(b, r.Reason, maxField)
 	b = append(b, `","end":"`...)
 	b = appendEnd(b, r.End)

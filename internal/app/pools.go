@@ -56,7 +56,7 @@ func (a *App) newPool(c *config.Pool, n *names, was *poolState) (*poolState, err
 func (a *App) specOfPool(c *config.Pool, n *names) pool.Spec {
 	spec := pool.Spec{
 		Name: c.Name, ID: a.poolIDs.number(c.Name), Policy: policyFor(c, a.secret), Servers: serversOf(c, n), Loops: max(1, len(a.loops)),
-		Budget: budgetOf(&c.Retry), Eject: ejectOf(&c.Eject), Notify: a.tendSoon, MaxRequests: c.MaxRequests, Queue: pool.Queue(c.Queue),
+		Budget: budgetOf(&c.Retry), Eject: ejectOf(&c.Eject), Hedge: hedgeOf(c.Hedge), Notify: a.tendSoon, MaxRequests: c.MaxRequests, Queue: pool.Queue(c.Queue),
 		Adapt: adaptOf(c.Adaptive), SlowStart: c.SlowStart, FailOpen: failOpenOf(&c.FailOpen),
 		NextID: func(s pool.ServerSpec) int { return a.serverIDs.number(c.Name, s.Name, s.Address) },
 	}
@@ -134,6 +134,13 @@ func ejectOf(e *config.Eject) pool.Eject {
 		Failures: e.ConsecutiveFailures, SuccessRate: float64(e.SuccessRate), Latency: float64(e.Latency), Interval: e.Interval, MinRequests: e.MinRequests,
 		Time: e.Time, MaxTime: e.MaxTime, MaxShare: int(e.MaxShare), ReportOnly: e.ReportOnly,
 	}
+}
+
+func hedgeOf(h *config.Hedge) pool.Hedge {
+	if h == nil {
+		return pool.Hedge{}
+	}
+	return pool.Hedge{Quantile: int(h.Quantile), Least: h.MinDelay}
 }
 
 func adaptOf(a *config.Adaptive) pool.Adapt {

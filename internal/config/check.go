@@ -87,6 +87,7 @@ func (c *checker) shape() {
 		{"health", &x.Single.Health},
 		{"affinity", &x.Single.Affinity},
 		{"retry", &x.Single.Retry},
+		{"hedge", &x.Single.Hedge},
 		{"eject", &x.Single.Eject},
 		{"max_requests", &x.Single.MaxRequests},
 		{"queue", &x.Single.Queue},

@@ -18,6 +18,7 @@ func (c *checker) pool(p *Pool) {
 		c.health(p.Health)
 	}
 	c.retry(&p.Retry)
+	c.hedge(p)
 	c.eject(p)
 	c.full(p)
 	if p.Affinity != nil && !c.broken[p.Affinity] {
@@ -111,6 +112,25 @@ func (c *checker) retry(r *Retry) {
 		c.warn(c.at[&r.PerTry], "per_try has no effect: on has no timeout", "add timeout to on")
 	case r.Attempts == 1 || r.Repeats == 0 || (r.Budget == 0 && r.BudgetFloor == 0):
 		c.warn(c.at[&r.PerTry], "per_try has no effect: attempts, repeats or the budget let no other try follow", "")
+	}
+}
+
+// hedge checks when a second server is asked.
+func (c *checker) hedge(p *Pool) {
+	h, r := p.Hedge, &p.Retry
+	if h == nil || c.broken[h] || c.broken[r] {
+		return
+	}
+	switch {
+	case r.Attempts == 1 || r.Repeats == 0 || (r.Budget == 0 && r.BudgetFloor == 0):
+		c.warn(c.at[h], "hedge has no effect: retry's attempts, repeats or budget let no second try begin", "")
+	case len(p.Servers) == 1 && !c.broken[&p.Servers] && !isName(p.Servers[0].Address):
+		c.warn(c.at[h], "hedge has no effect: the pool has one server", "")
+	case c.good(&r.PerTry) && r.PerTry > 0 && r.PerTry <= h.MinDelay && !c.broken[&h.MinDelay]:
+		try, delay := formatDuration(r.PerTry), formatDuration(h.MinDelay)
+		c.warn(c.at[h], fmt.Sprintf("hedge has no effect: retry's per_try (%s) is over before min_delay (%s)", try, delay), "")
+	case p.Policy.Name == IPHash && !c.broken[&p.Policy]:
+		c.warn(c.at[h], "with ip_hash, hedge asks a server that is not the client's own", "")
 	}
 }
 

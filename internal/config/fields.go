@@ -120,6 +120,7 @@ var typeNames = map[reflect.Type]string{
 	reflect.TypeFor[Hash]():             "in hash",
 	reflect.TypeFor[Cookie]():           "in cookie",
 	reflect.TypeFor[Retry]():            "in retry",
+	reflect.TypeFor[Hedge]():            "in hedge",
 	reflect.TypeFor[Eject]():            "in eject",
 	reflect.TypeFor[Queue]():            "in queue",
 	reflect.TypeFor[Adaptive]():         "in adaptive",

@@ -19,6 +19,8 @@ type Pool struct {
 	Affinity *Affinity `yaml:"affinity"`
 	// Retry is when a request that failed is tried again.
 	Retry Retry `yaml:"retry"`
+	// Hedge asks a second server where the first takes unusually long. Default: it does not; written as hedge: {}.
+	Hedge *Hedge `yaml:"hedge"`
 	// Eject is when requests that fail take a server out for a while.
 	Eject Eject `yaml:"eject"`
 	// MaxRequests is how many requests all servers together may have in flight; what is above waits in the queue. 0: any number.
@@ -205,6 +207,15 @@ type Retry struct {
 	Budget Percent `yaml:"budget" default:"20%" min:"0%" max:"100%"`
 	// BudgetFloor is how many repeats a second there may be in any case.
 	BudgetFloor int `yaml:"budget_floor" default:"3" min:"0" max:"100000"`
+}
+
+// Hedge is when a second server is asked for the same while the first has not answered: the first answer counts. Only for GET, HEAD, OPTIONS and TRACE, within
+// retry's attempts, repeats and budget.
+type Hedge struct {
+	// Quantile of the times that the pool's recent answers took: who takes longer gets a rival.
+	Quantile Percent `yaml:"quantile" default:"95%" min:"50%" max:"99%"`
+	// MinDelay is how long to wait at least.
+	MinDelay time.Duration `yaml:"min_delay" default:"10ms" min:"1ms" max:"1h"`
 }
 
 // Eject is when requests that fail take a server out of its pool for a while. The last server that is up is never ejected.

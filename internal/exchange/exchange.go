@@ -75,6 +75,8 @@ type Exchange struct {
 	// Place is where in its pool's queue it had to wait, from 1; 0: it did not wait. Queue is how that ended.
 	Place int
 	Queue QueueEnd
+	// Hedge is whether a second server was asked too, and whose answer counted.
+	Hedge HedgeEnd
 
 	query       pool.Query
 	lease       pool.Lease
@@ -84,6 +86,8 @@ type Exchange struct {
 	before      *fault.Error // how the attempt ended that a wait follows
 	server      *pool.Server // the last one chosen, also after its lease
 	repeats     int
+	hedge       hedge
+	firstChosen clock.Instant // when the first server was chosen
 	end         [4]byte
 	reason      string
 	requestID   [36]byte
@@ -167,6 +171,9 @@ func (x *Exchange) hold(now clock.Instant, lease pool.Lease) {
 	x.lease, x.server = lease, lease.Server()
 	x.outcome, x.took = pool.Unknown, 0
 	x.Attempts++
+	if x.firstChosen == 0 {
+		x.firstChosen = now
+	}
 	x.Times.Chosen, x.Times.Connected, x.Times.Response = now, 0, 0
 }
 
@@ -189,6 +196,7 @@ func (x *Exchange) Failed(now clock.Instant, f *fault.Error, reused bool) Step {
 		x.lease.Tell(pool.Broken, 0)
 	}
 	x.lease.End()
+	x.HedgeOver(now, nil, false, 0)
 	if f.Side != fault.Server || !x.mayFollow(now, f) {
 		return x.fail(f)
 	}
@@ -330,6 +338,7 @@ func (x *Exchange) Responded(now clock.Instant, resp *msg.Response) Step {
 	x.outcome = pool.OutcomeOf(resp.Status)
 	if resp.Status < 400 && !x.bodyTouched { // else it is quick because nothing was done, or slow because of the client
 		x.took = now.Sub(x.Times.Connected)
+		x.Route.Pool.Answered(x.Client.Loop, now.Sub(x.firstChosen))
 	}
 	if r := &x.Route.Retry; len(r.Statuses) > 0 && r.OnStatus(resp.Status) && x.mayRepeat(now) {
 		if step, ok := x.askAnother(now); ok {
@@ -364,6 +373,7 @@ func (x *Exchange) Done(now clock.Instant, f *fault.Error) {
 	}
 	x.lease.Tell(x.outcome, x.took)
 	x.lease.End()
+	x.HedgeOver(now, nil, false, 0)
 	if x.Route != nil {
 		x.Route.Pool.Leave(x.Client.Loop)
 	}

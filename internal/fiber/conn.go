@@ -248,25 +248,54 @@ func (c *Conn) Fill() error {
 
 // awaitBytes parks until a segment has come or no more will.
 func (c *Conn) awaitBytes() error {
-	before := c.unread
-	for {
-		switch {
-		case c.unread > before:
-			return nil
-		case c.intr != nil:
-			return c.intr
-		case c.recvErr != nil:
-			return c.recvErr
-		case c.state != open:
-			return net.ErrClosed
-		case c.readBy != 0 && c.loop.now >= c.readBy:
-			return os.ErrDeadlineExceeded
+	for before := c.unread; c.unread <= before; {
+		if err := c.unreadable(); err != nil {
+			return err
 		}
-		c.startRecv(true)
-		c.reader = c.loop.current
-		c.arm()
-		c.loop.park()
+		c.parkReader()
 	}
+	return nil
+}
+
+// NextOr is Next, and ends too when *done is set and Nudge was called: then it returns nil although Buffered may be empty.
+func (c *Conn) NextOr(done *bool) error {
+	for len(c.first.b) == 0 && !*done {
+		if err := c.unreadable(); err != nil {
+			return err
+		}
+		c.parkReader()
+	}
+	return nil
+}
+
+// Nudge has the fiber that waits for bytes look again whether it has reason to. It is called on the loop.
+func (c *Conn) Nudge() {
+	if c.reader != nil {
+		c.wakeReader()
+	}
+}
+
+// unreadable is why there is nothing to wait for.
+func (c *Conn) unreadable() error {
+	switch {
+	case c.intr != nil:
+		return c.intr
+	case c.recvErr != nil:
+		return c.recvErr
+	case c.state != open:
+		return net.ErrClosed
+	case c.readBy != 0 && c.loop.now >= c.readBy:
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// parkReader parks until there may be something.
+func (c *Conn) parkReader() {
+	c.startRecv(true)
+	c.reader = c.loop.current
+	c.arm()
+	c.loop.park()
 }
 
 // Listen keeps a receive armed while nobody reads, so that a reset of the peer is noticed.

@@ -15,6 +15,7 @@ const (
 	Errored // an answer with a status from 500 on, but for the next
 	Gateway // 502, 503 or 504: the server says of itself that it cannot serve
 	Broken  // no connection, no answer, or none that can be read
+	Outrun  // another server was asked too, and answered first: it would have taken longer than it had
 )
 
 // OutcomeOf is that of an answer.
@@ -32,14 +33,19 @@ func OutcomeOf(status int) Outcome {
 // change too.
 type tally struct {
 	failures atomic.Int32 // in a row: Gateway and Broken
-	// Since the server is there: requests with an outcome; those of them that are not Good; of the Good ones those that were timed, and the time until
-	// their answers' heads in microseconds.
+	// Since the server is there: requests with an outcome but Outrun; those of them that are not Good; of the Good and Outrun ones those that were timed, and
+	// the time until their answers' heads in microseconds.
 	ended, failed, timed, waited atomic.Int64
 }
 
 // add returns how many failures in a row there are with this one; 0 for none.
 func (t *tally) add(o Outcome, took time.Duration) (failures int) {
 	if o == Unknown {
+		return 0
+	}
+	if o == Outrun {
+		t.timed.Add(1)
+		t.waited.Add(took.Microseconds())
 		return 0
 	}
 	t.ended.Add(1)

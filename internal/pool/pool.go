@@ -45,6 +45,7 @@ type Spec struct {
 	Health  *health.Settings // nil: no probes, every server is up
 	Budget  Budget           // of repeats
 	Eject   Eject
+	Hedge   Hedge
 	// MaxRequests is how many requests all servers together may have in flight; 0: any number. What is above waits in Queue.
 	MaxRequests int
 	Adapt       Adapt // a limit that finds itself, beside it
@@ -66,7 +67,8 @@ type Pool struct {
 	nextID func(ServerSpec) int
 	notify func()
 
-	purses []purse // by loop
+	purses []purse // by loop, as the next
+	recent []recent
 
 	settings atomic.Pointer[settings]
 	members  atomic.Pointer[membership]
@@ -100,7 +102,7 @@ type membership struct {
 func New(now clock.Instant, spec Spec) *Pool {
 	p := &Pool{Name: spec.Name, ID: spec.ID, loops: max(spec.Loops, 1), nextID: spec.NextID, notify: spec.Notify, swept: now}
 	p.settings.Store(spec.settings())
-	p.purses = make([]purse, p.loops)
+	p.purses, p.recent = make([]purse, p.loops), make([]recent, p.loops)
 	for i := range p.purses {
 		p.purses[i].second = now
 		if spec.Budget != (Budget{}) {

@@ -13,6 +13,7 @@ type settings struct {
 	health *health.Settings
 	budget Budget
 	eject  Eject
+	hedge  Hedge
 
 	maxRequests int
 	adapt       Adapt
@@ -22,7 +23,7 @@ type settings struct {
 }
 
 func (s *Spec) settings() *settings {
-	return &settings{s.Policy, s.Health, s.Budget, s.Eject, s.MaxRequests, s.Adapt, s.Queue, s.SlowStart, s.FailOpen}
+	return &settings{s.Policy, s.Health, s.Budget, s.Eject, s.Hedge, s.MaxRequests, s.Adapt, s.Queue, s.SlowStart, s.FailOpen}
 }
 
 // Configure gives the pool the settings and servers of spec, all but its name, numbers and loops, and takes effect at once. Servers

@@ -44,7 +44,8 @@ func (e *serving) attempt() (reused bool, f *fault.Error) {
 	if f := e.sendRequest(); f != nil {
 		return u.Reused, f
 	}
-	return u.Reused, e.readAnswer()
+	f = e.readAnswer()
+	return e.u != nil && e.u.Reused, f // it may be of another try than u
 }
 
 func (e *serving) sendRequest() *fault.Error {
@@ -95,11 +96,16 @@ func (e *serving) serverFault(op fault.Op, err error) *fault.Error {
 
 // readAnswer reads heads until the final response's.
 func (e *serving) readAnswer() *fault.Error {
-	s, u := e.s, e.u
-	u.ReadBy(0) // while the request is on its way, what bounds that bounds this
+	s := e.s
+	e.u.ReadBy(0) // while the request is on its way, what bounds that bounds this
 	if !e.uploading() {
-		u.ReadBy(e.tryBy(e.by(s.x.Route.Timeouts.Response)))
+		by := e.tryBy(e.by(s.x.Route.Timeouts.Response))
+		e.u.ReadBy(by)
+		if f := e.firstBytes(by); f != nil {
+			return f
+		}
 	}
+	u := e.u
 	scan := h1.Scanner{Response: true}
 	complete := true // parse at once; after a first part, once the scanner has seen the end
 	for {
@@ -231,6 +237,7 @@ func (e *serving) dropAnswer() {
 // closeServer ends the attempt's connection to the server.
 func (e *serving) closeServer() {
 	e.c.Guard(nil)
+	e.dropRival(nil, 0)
 	if e.u != nil {
 		e.u.Close()
 		e.u = nil

@@ -113,12 +113,13 @@ func (p *Loop) putScratch(s *scratch) {
 
 // serving is what a fiber knows while it serves a connection.
 type serving struct {
-	c    *conn
-	s    *scratch
-	u    *upstream.Conn // the attempt's connection
-	down through        // of the answer's body
-	body bodyState
-	busy bool // an exchange has begun and was not reported
+	c     *conn
+	s     *scratch
+	u     *upstream.Conn // the attempt's connection
+	rival *rival         // a second try that runs beside
+	down  through        // of the answer's body
+	body  bodyState
+	busy  bool // an exchange has begun and was not reported
 	// until bounds the whole exchange; 0: no bound.
 	until clock.Instant
 	// answerHead is the length of the answer's head, which is still unread on the server's connection.

@@ -24,6 +24,9 @@ func (e *serving) report() {
 		if x.Unavailable {
 			p.stats.Unavailable(x.Route.Pool.ID)
 		}
+		if x.Hedge != exchange.NotHedged {
+			p.stats.Hedged(x.Route.Pool.ID, x.Hedge == exchange.HedgeWon)
+		}
 		if x.Queue != exchange.NotQueued {
 			p.stats.Queued(x.Route.Pool.ID, x.Queue == exchange.QueueFull, x.Queue == exchange.QueueTimes)
 		}
@@ -42,7 +45,8 @@ func (e *serving) record() accesslog.Record {
 	e.s.line = append(append(e.s.line[:0], req.Path...), req.Query...)
 	r := accesslog.Record{
 		Time: t.FirstByte, RequestID: x.RequestID(), Client: x.ClientAddr(), Listener: e.c.l.Name, Protocol: "HTTP/1.1",
-		Method: req.Method, Host: req.Authority, Path: e.s.line, Status: x.Status, BytesIn: e.bytesIn, BytesOut: e.bytesOut, Attempts: x.Attempts, Queued: x.Place,
+		Method: req.Method, Host: req.Authority, Path: e.s.line, Status: x.Status, BytesIn: e.bytesIn, BytesOut: e.bytesOut,
+		Attempts: x.Attempts, Queued: x.Place, Hedge: hedgeEnds[x.Hedge],
 		TLS: -1, Idle: span(t.Since, t.FirstByte), Head: span(t.FirstByte, t.Head), Queue: span(t.Head, t.Chosen), Connect: span(t.Chosen, t.Connected),
 		Response: span(t.Connected, t.Response), Body: span(t.Response, t.End), Active: span(t.FirstByte, t.End),
 	}
@@ -64,6 +68,9 @@ func (e *serving) record() accesslog.Record {
 	r.End, r.Reason = x.End()
 	return r
 }
+
+// hedgeEnds are the words of the log.
+var hedgeEnds = [...]string{exchange.NotHedged: "", exchange.HedgeLost: "lost", exchange.HedgeWon: "won"}
 
 // span is -1 when the phase never ended.
 func span(from, to clock.Instant) time.Duration {

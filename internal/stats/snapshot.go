@@ -95,6 +95,7 @@ type Pool struct {
 	Unavailable uint64 // exchanges for which there was no server
 	// Exchanges that waited for a server; those of them that waited for too long; those that had no room to wait.
 	Queued, QueueLate, QueueFull uint64
+	Hedges, HedgesWon            uint64 // exchanges for which a second server was asked too; of them those whose answer was the second's
 }
 
 // Server counts one server's attempts.
@@ -170,6 +171,8 @@ func (p *Pool) add(o *Pool) {
 	p.Queued += o.Queued
 	p.QueueLate += o.QueueLate
 	p.QueueFull += o.QueueFull
+	p.Hedges += o.Hedges
+	p.HedgesWon += o.HedgesWon
 }
 
 func (s *Server) add(o *Server) {

@@ -126,6 +126,16 @@ func (l *Loop) Queued(pool int, full, late bool) {
 	}
 }
 
+// Hedged counts an exchange for which a second server was asked too.
+func (l *Loop) Hedged(pool int, won bool) {
+	if p := slot(&l.s.Pools, pool); p != nil {
+		p.Hedges++
+		if won {
+			p.HedgesWon++
+		}
+	}
+}
+
 // ClientOpened counts a connection accepted by a listener; ClientClosed must follow.
 func (l *Loop) ClientOpened(listener int) {
 	if li := slot(&l.s.Listeners, listener); li != nil {

@@ -24,6 +24,7 @@ type Record struct {
 	BytesOut  int64   `json:"bytes_out"`
 	Attempts  int     `json:"attempts"`
 	Queued    int     `json:"queued"`
+	Hedge     string  `json:"hedge"`
 	Reason    string  `json:"reason"`
 	End       string  `json:"end"`
 	TLS       float64 `json:"t_tls"`

@@ -1,0 +1,269 @@
+package wire
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"poise/internal/testkit"
+)
+
+// tries are two servers that answer all but one path at once. Requests for that one are tries, which the test answers.
+type tries struct {
+	p   *testkit.Poise
+	c   *testkit.Client
+	got chan *try
+}
+
+type try struct {
+	*testkit.Peer
+	number int // 1: that of the server that was asked first
+	end    chan bool
+}
+
+func newTries(t *testing.T, s testkit.Setup, settings string) *tries {
+	t.Helper()
+	got, over := make(chan *try, 10), make(chan struct{})
+	t.Cleanup(func() { close(over) })
+	var number atomic.Int32
+	script := testkit.Paths(scripts{"/try": func(p *testkit.Peer, _ string) bool {
+		a := &try{p, int(number.Add(1)), make(chan bool, 1)}
+		got <- a
+		select {
+		case again := <-a.end:
+			return again
+		case <-over:
+			return false
+		}
+	}})
+	one, two := testkit.Serve(t, script), testkit.Serve(t, script)
+	p := testkit.Start(t, s, fmt.Sprintf("listen: 127.0.0.1:0\nservers: [%q, %q]\nhedge: { min_delay: 5ms }\n%s\n", one.Addr, two.Addr, settings))
+	// A loop must have seen answers of its own before it knows what takes long.
+	c := testkit.Dial(t, p.Addr)
+	for range 130 {
+		wantResponse(t, "a quick request", c.Get("/quick"), 200, "ok")
+	}
+	return &tries{p, c, got}
+}
+
+func (h *tries) next(t *testing.T) *try {
+	t.Helper()
+	select {
+	case a := <-h.got:
+		return a
+	case <-time.After(testkit.Patience):
+		t.Fatal("no server was asked")
+		return nil
+	}
+}
+
+// answer lets a try's server answer, as OK does but with what.
+func (a *try) answer(t *testing.T, status, what string) {
+	t.Helper()
+	if err := a.Send(fmt.Sprintf("HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s", status, len(what), what)); err != nil {
+		t.Errorf("try %d cannot answer: %v", a.number, err)
+	}
+	a.end <- true
+}
+
+// fail ends a try with a reset.
+func (a *try) fail() {
+	a.Reset()
+	a.end <- false
+}
+
+// wantDropped wants the connection of a try that nobody wants to be ended.
+func (a *try) wantDropped(t *testing.T) {
+	t.Helper()
+	_ = a.SetReadDeadline(time.Now().Add(testkit.Patience))
+	if n, err := a.Read(make([]byte, 1)); n > 0 || err == nil || strings.Contains(err.Error(), "timeout") {
+		t.Errorf("try %d: read = %d, %v, want the connection's end", a.number, n, err)
+	}
+	a.end <- false
+}
+
+func TestHedge(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		play   func(t *testing.T, h *tries, first, second *try)
+		status int
+		body   string
+		hedge  string
+	}{
+		{"the second answers first", func(t *testing.T, _ *tries, first, second *try) {
+			second.answer(t, "200 OK", "second")
+			first.wantDropped(t)
+		}, 200, "second", "won"},
+		{"the first answers first", func(t *testing.T, _ *tries, first, second *try) {
+			first.answer(t, "200 OK", "first")
+			second.wantDropped(t)
+		}, 200, "first", "lost"},
+		{"the first fails", func(t *testing.T, _ *tries, first, second *try) {
+			first.fail()
+			time.Sleep(20 * time.Millisecond) // the first's end shall be seen first
+			second.answer(t, "200 OK", "second")
+		}, 200, "second", "won"},
+		{"the second fails", func(t *testing.T, _ *tries, first, second *try) {
+			second.fail()
+			time.Sleep(20 * time.Millisecond)
+			first.answer(t, "200 OK", "first")
+		}, 200, "first", "lost"},
+		{"both fail", func(_ *testing.T, _ *tries, first, second *try) {
+			first.fail()
+			second.fail()
+		}, 502, "502 Bad Gateway: the server closed the connection before it answered\n", "*"},
+		{"the second cannot serve", func(t *testing.T, _ *tries, first, second *try) {
+			second.answer(t, "503 Service Unavailable", "no")
+			time.Sleep(20 * time.Millisecond)
+			first.answer(t, "200 OK", "first")
+		}, 200, "first", "lost"},
+		{"an interim answer wins too", func(t *testing.T, _ *tries, first, second *try) {
+			_ = second.Send("HTTP/1.1 103 Early Hints\r\n\r\n")
+			first.wantDropped(t)
+			second.answer(t, "200 OK", "second")
+		}, 200, "second", "won"},
+		{"the client leaves", func(t *testing.T, h *tries, first, second *try) {
+			h.c.ResetConn()
+			first.wantDropped(t)
+			second.wantDropped(t)
+		}, 499, "", "lost"},
+	} {
+		t.Run(strings.ReplaceAll(test.name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+				h := newTries(t, s, "")
+				h.c.Send(getOf("/try"))
+				first, second := h.next(t), h.next(t)
+				test.play(t, h, first, second)
+				if test.status != 499 {
+					r := h.c.Read("GET")
+					for r.StatusCode == 103 {
+						r = h.c.Read("GET")
+					}
+					wantResponse(t, "a hedged request", r, test.status, test.body)
+					wantResponse(t, "the next", h.c.Get("/quick"), 200, "ok")
+				}
+				r := h.p.Await(t, "/try")
+				if r.Status != test.status || r.Attempts != 2 || (r.Hedge != test.hedge && test.hedge != "*") {
+					t.Errorf("record %+v, want status %d, 2 attempts, hedge %q", r, test.status, test.hedge)
+				}
+				wantAtRest(t, h.p)
+			})
+		})
+	}
+}
+
+// wantAtRest wants no request to be in flight, anywhere.
+func wantAtRest(t *testing.T, p *testkit.Poise) {
+	t.Helper()
+	testkit.Eventually(t, "no request in flight", func() bool {
+		for _, s := range p.App.Status().Pools[0].Servers {
+			if s.InFlight != 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// What may change something at the server, and what a repeat may not follow, is asked for once.
+func TestNoHedge(t *testing.T) {
+	t.Parallel()
+	for name, settings := range map[string]string{"PUT": "", "GET": "retry: { repeats: 0 }", "HEAD": "retry: { budget: 0%, budget_floor: 0 }"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+				h := newTries(t, s, settings)
+				h.c.Send(name + " /try HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+				first := h.next(t)
+				select {
+				case <-h.got:
+					t.Error("a second server was asked")
+				case <-time.After(100 * time.Millisecond):
+				}
+				_ = first.Send("HTTP/1.1 204 No Content\r\n\r\n")
+				first.end <- true
+				wantResponse(t, name, h.c.Read(name), 204, "")
+				if r := h.p.Await(t, "/try"); r.Hedge != "" || r.Attempts != 1 {
+					t.Errorf("record %+v, want one attempt and no hedge", r)
+				}
+			})
+		})
+	}
+}
+
+// Servers that are slow by chance, close kept connections, reset, refuse and answer 503: every request has its own answer, or a failure.
+func TestHedgeUnderChance(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		server := func(seed uint64) *testkit.Server {
+			var mu sync.Mutex
+			random := rand.New(rand.NewPCG(seed, 1))
+			return testkit.Serve(t, func(p *testkit.Peer) {
+				for {
+					head, err := p.ReadHead()
+					if err != nil {
+						return
+					}
+					mu.Lock()
+					n, late := random.IntN(100), time.Duration(random.IntN(4000))*time.Microsecond
+					mu.Unlock()
+					if n < 30 {
+						time.Sleep(late) // a server that is slow by chance
+					}
+					path := testkit.PathOf(head)
+					answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(path), path)
+					switch {
+					case n%20 == 1:
+						p.Reset()
+						return
+					case n%20 == 2:
+						answer = "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"
+					}
+					if p.Send(answer) != nil || n%20 == 3 {
+						return
+					}
+				}
+			})
+		}
+		p := testkit.Start(t, s, fmt.Sprintf("listen: 127.0.0.1:0\nservers: [%q, %q, %q]\nhedge: { quantile: 60%%, min_delay: 1ms }\nretry: { budget: 100%% }\neject: { enabled: false }\n",
+			server(1).Addr, server(2).Addr, server(3).Addr))
+		var wg sync.WaitGroup
+		const clients, each = 8, 250
+		for c := range clients {
+			wg.Go(func() {
+				client := testkit.Dial(t, p.Addr)
+				for i := range each {
+					path := fmt.Sprintf("/%d/%d", c, i)
+					client.Send(getOf(path))
+					r, err := client.TryRead("GET")
+					if err != nil || r.StatusCode == 200 && r.Body != path || r.StatusCode != 200 && r.StatusCode != 502 && r.StatusCode != 503 {
+						t.Errorf("%s: %+v, %v, want its own answer", path, r, err)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		won, lost := 0, 0
+		for _, list := range p.Parsed(t, clients*each) {
+			for _, r := range list {
+				switch r.Hedge {
+				case "won":
+					won++
+				case "lost":
+					lost++
+				}
+			}
+		}
+		if won == 0 || lost == 0 {
+			t.Errorf("%d hedges won, %d lost, want both to happen", won, lost)
+		}
+		wantAtRest(t, p)
+	})
+}

@@ -7,10 +7,11 @@
 #   accounting   every request and answer accounted for while servers are killed, over each driver
 #   fuzz         every fuzz target of the module; what is found is kept in the package's testdata/fuzz, where `make test` runs it from then on
 #   reloads      servers added, removed and re-weighted under load, some fifty times over each driver: no request fails, and the spread follows
+#   failover     a server that is killed, frozen, resetting, half failing or black-holed, under the built binary's load, over each driver
 #   churn        connections that end or stall anywhere, on both sides, over each driver; afterwards nothing is left of them
 #
 #   variable                 default     what
-#   POISE_TEST_SETUPS        see below   drivers and numbers of loops; accounting, reloads and churn take the drivers. Default: testkit's, all of them
+#   POISE_TEST_SETUPS        see below   drivers and numbers of loops; all but fuzz take the drivers. Default: testkit's, all of them
 #   POISE_TEST_REQUESTS      1000000     accounting: requests for each driver
 #   POISE_TEST_CHURN         10m         churn: time for each driver
 #   POISE_TEST_RELOADS       1m          reloads: time for each driver
@@ -43,6 +44,8 @@ load() {
 accounting() { POISE_TEST_REQUESTS=$POISE_TEST_REQUESTS load TestAccounting; }
 
 reloads() { POISE_TEST_RELOADS=$POISE_TEST_RELOADS load TestReloadUnderLoad; }
+
+failover() { POISE_TEST_FAILOVER=all load TestFailover; }
 
 churn() { POISE_TEST_CHURN=$POISE_TEST_CHURN load TestChurn; }
 
@@ -84,11 +87,11 @@ one_target() {
 main() {
 	local steps=("$@") step begin known
 	if [ ${#steps[@]} -eq 0 ]; then
-		steps=(accounting reloads fuzz churn)
+		steps=(accounting failover reloads fuzz churn)
 	fi
 	for step in "${steps[@]}"; do
 		case $step in
-		accounting | reloads | fuzz | churn) ;;
+		accounting | failover | reloads | fuzz | churn) ;;
 		*)
 			echo "scripts/torture.sh: no step is called $step" >&2
 			exit 2

@@ -1,10 +1,12 @@
 package load
 
 import (
+	"bufio"
 	"fmt"
+	"net"
+	"os"
+	"os/exec"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -12,129 +14,232 @@ import (
 	"poise/internal/testkit"
 )
 
-// TestFailover has one of five servers fail in one way after the other, under load: no request fails that can be sent again, the others' clients go
-// on, the server is out within five seconds, and back when it is well.
-func TestFailover(t *testing.T) {
-	faults := []struct {
-		name       string
-		begin, end func(t *testing.T, s *server)
-	}{
-		{"killed", func(_ *testing.T, s *server) { s.kill() }, func(t *testing.T, s *server) { s.restart(t) }},
-		{"frozen", func(t *testing.T, s *server) { s.signal(t, syscall.SIGSTOP) }, func(t *testing.T, s *server) { s.signal(t, syscall.SIGCONT) }},
-		{"resetting", func(t *testing.T, s *server) { s.set(t, resets) }, func(t *testing.T, s *server) { s.set(t, "") }},
-		{"answering 500 at half", func(t *testing.T, s *server) { s.set(t, halfFail) }, func(t *testing.T, s *server) { s.set(t, "") }},
-	}
-	eachDriver(t, 1, func(t *testing.T, setup testkit.Setup) {
-		dir := t.TempDir()
-		var servers []*server
-		var addrs []string
-		for i := range 5 {
-			servers = append(servers, startServer(t, dir, i))
-			addrs = append(addrs, servers[i].addr)
+const (
+	// failoverVariable, if set, has every driver fail over, not only the first one.
+	failoverVariable = "POISE_TEST_FAILOVER"
+	// noHoleVariable tells why packets cannot be made to vanish here.
+	noHoleVariable = "POISE_TEST_NO_BLACK_HOLE"
+
+	perTry        = 500 * time.Millisecond
+	probeInterval = 500 * time.Millisecond
+	probeRise     = 2
+
+	wellWithin = 2 * time.Second // of a fault, the flow is as good as before
+	outWithin  = 5 * time.Second // of a fault, the server gets no more requests
+	// backWithin its end, the server is up again: a probe may have begun just before and wait for its time, then those follow that have to pass, at the
+	// faster pace; and the machine may be slow.
+	backWithin = probeInterval + probeInterval + probeRise*probeInterval/4 + time.Second
+)
+
+// failure is one way in which a server fails.
+type failure struct {
+	name       string
+	begin, end func(t *testing.T, s *server)
+	// silent: nothing but time tells that a request has failed, so there must be few: one for each open client connection at most.
+	silent bool
+	hole   bool // it needs a namespace in which packets vanish
+}
+
+func failures() []failure {
+	signal := func(sig syscall.Signal) func(*testing.T, *server) {
+		return func(t *testing.T, s *server) {
+			if err := s.cmd.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
 		}
-		p := testkit.Start(t, setup, fmt.Sprintf(`
+	}
+	mode := func(m string) func(*testing.T, *server) { return func(t *testing.T, s *server) { s.set(t, m) } }
+	return []failure{
+		{name: "killed", begin: func(_ *testing.T, s *server) { s.kill() }, end: func(t *testing.T, s *server) { s.restart(t) }},
+		{name: "frozen", begin: signal(syscall.SIGSTOP), end: signal(syscall.SIGCONT), silent: true},
+		{name: "resetting every connection", begin: mode(resets), end: mode("")},
+		{name: "answering 500 at half", begin: mode(halfFail), end: mode("")},
+		{name: "black-holed", begin: swallow, end: release, silent: true, hole: true},
+	}
+}
+
+// TestFailover has one of five servers fail in one way after the other, under a load that the built binary carries: no GET fails, the flow is as before
+// within 2 s, the server is out within 5 s, and back soon after it is well. It makes a network namespace, in which packets can be made to vanish.
+func TestFailover(t *testing.T) {
+	if !namespace() {
+		t.Setenv(binaryVar, builtBinary(t))
+		if out, err := shellInNamespace(loopbackUp + " && nft add table inet test").CombinedOutput(); err != nil {
+			t.Setenv(noHoleVariable, fmt.Sprintf("%v %s", err, out))
+		} else {
+			rerunInNamespace(t, loopbackUp)
+			return
+		}
+	}
+	drivers := testkit.Drivers(t)
+	if os.Getenv(failoverVariable) == "" {
+		drivers = drivers[:1]
+	}
+	for _, driver := range drivers {
+		t.Run(driver, func(t *testing.T) { failOver(t, driver) })
+	}
+}
+
+func failOver(t *testing.T, driver string) {
+	dir := t.TempDir()
+	var servers []*server
+	var addrs []string
+	for i := range 5 {
+		servers = append(servers, startServer(t, dir, i))
+		addrs = append(addrs, servers[i].addr)
+	}
+	p := startBinary(t, builtBinary(t), fmt.Sprintf(`
+driver: %s
+loops: 2
 listen: 127.0.0.1:0
 servers: [%s]
-health: { http: { path: %s }, interval: 500ms, timeout: 500ms, fall: 2 }
-retry: { per_try: 500ms, on: [connect, reset, timeout, 500] }
-eject: { time: 3s, interval: 1s, min_requests: 20 }
-`, strings.Join(addrs, ", "), probePath))
-		awaitState(t, p, addrs[0], "up")
-		l := startFlow(p.Addr)
-		defer l.stop()
-		for _, f := range faults {
-			usual := l.during(time.Second)
-			begun := time.Now()
-			f.begin(t, servers[0])
-			out := awaitOther(t, p, addrs[0], "up")
-			if out > 5*time.Second {
-				t.Errorf("%s: out after %v, want 5 s at most", f.name, out)
+health: { http: { path: %s }, interval: %v, timeout: 500ms, fall: 2, rise: %d }
+retry: { per_try: %v, on: [connect, reset, timeout, 500] }
+`, driver, strings.Join(addrs, ", "), probePath, probeInterval, probeRise, perTry))
+	l := startFlow(p.addr)
+	defer l.stop(t)
+	awaitWell(t, l, time.Now(), testkit.Patience)
+	var phases []*phaseOfFailure
+	for i, f := range failures() {
+		t.Run(f.name, func(t *testing.T) {
+			if why := os.Getenv(noHoleVariable); f.hole && why != "" {
+				t.Skipf("packets cannot be made to vanish here: %s", why)
 			}
-			if rest := time.Until(begun.Add(2 * time.Second)); rest > 0 {
-				l.during(rest)
-			}
-			// Tests share a machine: at rest it is 99 % and more.
-			after := l.during(time.Second)
-			if after < usual/4 {
-				t.Errorf("%s: %d requests in the third second, %d in one before, want as many", f.name, after, usual)
-			}
-			f.end(t, servers[0])
-			ended := time.Now()
-			awaitState(t, p, addrs[0], "up")
-			t.Logf("%s: out after %v, back %v after its end; %d requests a second before, %d in the third second", f.name,
-				out.Round(time.Millisecond), time.Since(ended).Round(time.Millisecond), usual, after)
-		}
-		l.stop()
-		for _, err := range l.faults {
-			t.Errorf("a request failed: %v", err)
-		}
-	})
+			phases = append(phases, failOnce(t, p, l, f, servers[i]))
+		})
+	}
+	asked := l.stop(t)
+	retries := p.metrics(t).sum("poise_pool_retries_total")
+	p.stop(t)
+	checkFailoverLog(t, p, phases, asked, retries)
 }
 
-func (s *server) signal(t *testing.T, sig syscall.Signal) {
+// phaseOfFailure is the time in which a server failed.
+type phaseOfFailure struct {
+	failure
+	begun, ended time.Time
+}
+
+// failOnce lets a server fail and recover.
+func failOnce(t *testing.T, p *built, l *flow, f failure, s *server) *phaseOfFailure {
+	ph := &phaseOfFailure{failure: f, begun: time.Now()}
+	f.begin(t, s)
+	out := awaitUp(t, p, s, false, ph.begun, outWithin)
+	<-time.After(perTry + 100*time.Millisecond) // until what was under way is over
+	before := p.attempts(t, s)
+	recovered := awaitWell(t, l, ph.begun, wellWithin)
+	if n := p.attempts(t, s) - before; n > 0 {
+		t.Errorf("%d requests went to the server when it was out", n)
+	}
+	f.end(t, s)
+	ph.ended = time.Now()
+	back := awaitUp(t, p, s, true, ph.ended, backWithin)
+	awaitWell(t, l, time.Now(), testkit.Patience)
+	t.Logf("out after %v, flow well after %v, its worst slice %.0f %%; back %v after its end", out.Round(time.Millisecond), recovered.Round(time.Millisecond),
+		100*l.worst(ph.begun, ph.ended), back.Round(time.Millisecond))
+	return ph
+}
+
+// awaitUp waits until the server is up, or is not, and returns how long after a moment that was.
+func awaitUp(t *testing.T, p *built, s *server, up bool, since time.Time, within time.Duration) time.Duration {
 	t.Helper()
-	if err := s.cmd.Process.Signal(sig); err != nil {
+	testkit.Eventually(t, fmt.Sprintf("change of the server's state, up: %v", up), func() bool { return (p.server(t, s.addr).State == "up") == up })
+	d := time.Since(since)
+	if d > within {
+		t.Errorf("the server's state is up: %v after %v, want within %v", up, d, within)
+	}
+	return d
+}
+
+// awaitWell waits for the first window after a moment in which the flow was well, and returns how long after that it began.
+func awaitWell(t *testing.T, l *flow, since time.Time, within time.Duration) (d time.Duration) {
+	t.Helper()
+	testkit.Eventually(t, "flow that is well", func() (ok bool) {
+		d, ok = l.wellAfter(since)
+		return ok
+	})
+	if d > within {
+		t.Errorf("of the requests due in a second, %.0f %% get an answer within %v only from %v on, want %v", 100*well, soon, d, within)
+	}
+	return d
+}
+
+// attempts is how many tries at the server have ended, or are under way.
+func (b *built) attempts(t *testing.T, s *server) int {
+	t.Helper()
+	m := b.metrics(t)
+	label := fmt.Sprintf("{pool=%q,server=%q", "default", s.addr)
+	return m.sum("poise_server_duration_seconds_count"+label) + m.sum("poise_server_in_flight_requests"+label)
+}
+
+// checkFailoverLog finds one record for every request, as many retries as were counted, and for each silent failure at most as many failed attempts as
+// there are client connections.
+func checkFailoverLog(t *testing.T, p *built, phases []*phaseOfFailure, asked, retries int) {
+	t.Helper()
+	f, err := os.Open(p.accessLog)
+	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// awaitOther waits until a server's state is not the one named, and returns how long that took.
-func awaitOther(t *testing.T, p *testkit.Poise, addr, state string) time.Duration {
-	t.Helper()
-	begun := time.Now()
-	testkit.Eventually(t, "change of a server's state", func() bool {
-		for _, s := range p.App.Status().Pools[0].Servers {
-			if s.Address == addr {
-				return s.State != state
+	defer f.Close()
+	records, repeated := 0, 0
+	failed := make([]map[string]int, len(phases)) // attempts, by client connection
+	for lines := bufio.NewScanner(f); lines.Scan(); records++ {
+		r := testkit.ParseRecord(t, lines.Text())
+		begun, err := time.Parse(time.RFC3339, r.TS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		repeated += r.Attempts - 1
+		for i, ph := range phases {
+			if failed[i] == nil {
+				failed[i] = map[string]int{}
+			}
+			if begun.After(ph.begun.Add(-perTry)) && begun.Before(ph.ended) && r.Attempts > 1 {
+				failed[i][r.Client] += r.Attempts - 1
 			}
 		}
-		return false
-	})
-	return time.Since(begun)
-}
-
-// flow is a steady load of small GETs by a few clients, which rest between two.
-type flow struct {
-	done    atomic.Int64
-	ended   atomic.Bool
-	clients sync.WaitGroup
-	mu      sync.Mutex // guards faults
-	faults  []error
-}
-
-func startFlow(addr string) *flow {
-	l := &flow{}
-	for i := range 16 {
-		l.clients.Go(func() { l.ask(&client{addr: addr}, i) })
 	}
-	return l
-}
-
-func (l *flow) ask(c *client, number int) {
-	defer c.close()
-	for id := number << 32; !l.ended.Load(); id++ {
-		o := c.do(&request{id: id, method: "GET", answer: 500})
-		if o.fault == nil && (o.cut || o.status != 200) {
-			o.fault = fmt.Errorf("status %d, cut %v", o.status, o.cut)
+	if records != asked || repeated != retries {
+		t.Errorf("the log has %d records and %d attempts after the first; want %d requests, and %d as counted", records, repeated, asked, retries)
+	}
+	for i, ph := range phases {
+		all, most := 0, 0
+		for _, n := range failed[i] {
+			all, most = all+n, max(most, n)
 		}
-		if o.fault != nil {
-			l.mu.Lock()
-			l.faults = append(l.faults, o.fault)
-			l.mu.Unlock()
+		t.Logf("%s: %d attempts failed, at most %d of one client", ph.name, all, most)
+		if all == 0 {
+			t.Errorf("%s: no attempt failed: the load is no test", ph.name)
 		}
-		l.done.Add(1)
-		<-time.After(5 * time.Millisecond)
+		if ph.silent && all > flowClients {
+			t.Errorf("%s: %d attempts failed, want %d at most, one for each client connection", ph.name, all, flowClients)
+		}
 	}
 }
 
-// during is how many requests are answered within d from now on.
-func (l *flow) during(d time.Duration) int64 {
-	before := l.done.Load()
-	<-time.After(d)
-	return l.done.Load() - before
+// swallow has packets from and to the server vanish, those of connections that are there too.
+func swallow(t *testing.T, s *server) {
+	t.Helper()
+	_, port, err := net.SplitHostPort(s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := fmt.Sprintf(`table inet hole {
+	chain in {
+		type filter hook input priority 0
+		tcp dport %[1]s drop
+		tcp sport %[1]s drop
+	}
+}`, port)
+	nft := exec.Command("nft", "-f", "-")
+	nft.Stdin = strings.NewReader(rules)
+	if out, err := nft.CombinedOutput(); err != nil {
+		t.Fatalf("nft: %v %s", err, out)
+	}
 }
 
-func (l *flow) stop() {
-	l.ended.Store(true)
-	l.clients.Wait()
+func release(t *testing.T, _ *server) {
+	t.Helper()
+	if out, err := exec.Command("nft", "delete", "table", "inet", "hole").CombinedOutput(); err != nil {
+		t.Fatalf("nft: %v %s", err, out)
+	}
 }

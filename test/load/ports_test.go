@@ -6,33 +6,22 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"testing"
 
 	"poise/internal/testkit"
 )
 
-// inNamespaceVar tells the test's second run that it is in a network namespace of its own.
-const inNamespaceVar = "POISE_TEST_IN_NAMESPACE"
-
 // TestRX6EphemeralPorts has no port left for another connection to a server: requests above get 503 with a cause that says so, the server is not blamed, and
 // all is well as soon as a connection is free. It makes a network namespace with four ports for that.
 func TestRX6EphemeralPorts(t *testing.T) {
-	if os.Getenv(inNamespaceVar) == "" {
-		const prepare = `ip link set lo up && echo "40000 40003" >/proc/sys/net/ipv4/ip_local_port_range`
-		if out, err := exec.Command("unshare", "-Urn", "sh", "-c", prepare).CombinedOutput(); err != nil {
+	if !namespace() {
+		const prepare = loopbackUp + ` && echo "40000 40003" >/proc/sys/net/ipv4/ip_local_port_range`
+		if out, err := shellInNamespace(prepare).CombinedOutput(); err != nil {
 			t.Skipf("no network namespace can be made here: %v %s", err, out)
 		}
-		cmd := exec.Command("unshare", "-Urn", "sh", "-c", prepare+` && exec "$0" "$@"`, os.Args[0], "-test.run=^TestRX6EphemeralPorts$", "-test.v")
-		cmd.Env = append(os.Environ(), inNamespaceVar+"=1")
-		out, err := cmd.CombinedOutput()
-		if err != nil || !strings.Contains(string(out), "--- PASS: TestRX6EphemeralPorts") {
-			t.Errorf("in the namespace: %v\n%s", err, out)
-		}
+		rerunInNamespace(t, prepare)
 		return
 	}
 	serverPort := 30000 // outside of the range, and another one for each driver; in this namespace all are free

@@ -107,21 +107,18 @@ type answerer struct {
 // modePath is where a test tells a server how to answer, in the query: one of the modes.
 const modePath = "/mode"
 
-// The modes of a server, beside "".
+// The modes of a server, beside "". Probes are treated as all others.
 const (
 	resets   = "reset" // every request is answered by a reset
 	halfFail = "half"  // every other one by 500
 )
 
 func (a *answerer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch r.URL.Path {
-	case probePath:
-		return
-	case modePath:
+	if r.URL.Path == modePath {
 		a.mode.Store(&r.URL.RawQuery)
 		return
 	}
-	if a.fails(w) {
+	if a.fails(w) || r.URL.Path == probePath {
 		return
 	}
 	q := r.URL.Query()

@@ -92,7 +92,7 @@ func (a *App) order(poolName, serverName string, o admin.Order) (string, error) 
 	what := strings.Join(done, " and ")
 	a.o.Log.Info("server "+what+" by order", "pool", poolName, "server", serverName)
 	text := poolName + "/" + serverName + " " + what
-	if primaries, backups := p.pool.Usable(); primaries+backups == 0 {
+	if p.pool.Usable() == 0 {
 		text += "\npool " + poolName + " has no server for new clients: they get 503"
 	}
 	return text, nil

@@ -178,26 +178,36 @@ func (p *Pool) rebuild(now clock.Instant) {
 	p.warmUp(now)
 	set := p.settings.Load()
 	p.setLimit()
-	primaries, backups := p.usable()
 	bounded, pickers := p.limit.Load() > 0 || slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.limit.Load() > 0 }), p.loops
 	if p.queued = p.queued || bounded; p.queued { // also later on: somebody may just be about to wait
 		pickers++
 	}
-	p.view.Store(&view{newTier(primaries, set.policy, pickers), newTier(backups, set.policy, pickers)})
+	p.view.Store(newView(p.usable(), set.policy, pickers))
 	p.built, p.dirty = now, false
 	p.bounded.Store(bounded)
 	p.released() // a server that is new or up again has room
 }
 
-// usable lists the servers that get requests as things are, by rank.
-func (p *Pool) usable() (primaries, backups []*Server) {
-	if p.opens() {
-		return p.inStates(health.Up, health.Ejected, health.Down)
+// usable lists the servers that get requests as things are, by level.
+func (p *Pool) usable() [][]*Server {
+	states := []health.State{health.Up}
+	switch {
+	case p.opens():
+		states = []health.State{health.Up, health.Ejected, health.Down}
+	case !slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.takes() && s.machine.State() == health.Up }):
+		states = []health.State{health.Ejected} // better than none
 	}
-	if primaries, backups = p.inStates(health.Up); len(primaries)+len(backups) > 0 {
-		return primaries, backups
+	var primaries, backups []*Server
+	for _, s := range p.Servers() {
+		switch {
+		case !s.takes() || !slices.Contains(states, s.machine.State()):
+		case s.Backup():
+			backups = append(backups, s)
+		default:
+			primaries = append(primaries, s)
+		}
 	}
-	return p.inStates(health.Ejected) // better than none
+	return [][]*Server{primaries, backups}
 }
 
 // opens tells whether so few servers are up that those that are down get requests too. [Envoy: healthy_panic_threshold, Skipper: maxUnhealthyEndpointsRatio]
@@ -208,7 +218,7 @@ func (p *Pool) opens() bool {
 	}
 	up, down, all := 0, 0, 0
 	for _, s := range p.Servers() {
-		if s.Weight() < 1 || s.Order() != Ready {
+		if !s.takes() {
 			continue
 		}
 		all++
@@ -220,18 +230,4 @@ func (p *Pool) opens() bool {
 		}
 	}
 	return down > 0 && up*100 <= all*share
-}
-
-// inStates lists the servers in one of the states that have a weight, by rank.
-func (p *Pool) inStates(states ...health.State) (primaries, backups []*Server) {
-	for _, s := range p.Servers() {
-		switch {
-		case !slices.Contains(states, s.machine.State()) || s.Weight() < 1 || s.Order() != Ready:
-		case s.Backup():
-			backups = append(backups, s)
-		default:
-			primaries = append(primaries, s)
-		}
-	}
-	return primaries, backups
 }

@@ -187,7 +187,7 @@ func (p *Pool) spares() bool {
 		case health.Ejected:
 			out++
 		case health.Up:
-			if s.Weight() > 0 && s.Order() == Ready {
+			if s.takes() {
 				up++
 			}
 		}

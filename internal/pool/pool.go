@@ -227,8 +227,5 @@ func (p *Pool) Members() (servers []*Server, generation uint64) {
 // Generation is the generation of the present list of servers; see Members.
 func (p *Pool) Generation() uint64 { return p.members.Load().generation }
 
-// Usable returns how many servers requests go to as things are: primaries and backups.
-func (p *Pool) Usable() (primaries, backups int) {
-	v := p.view.Load()
-	return v.primary.size, v.backup.size
-}
+// Usable returns how many servers requests go to as things are.
+func (p *Pool) Usable() int { return p.view.Load().size() }

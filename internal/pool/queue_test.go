@@ -335,9 +335,8 @@ func freeFor(p *Pool, q *Query) *Server {
 		}
 		return s
 	}
-	v := p.view.Load()
-	for _, t := range []*tier{&v.primary, &v.backup} {
-		for _, s := range t.servers {
+	for _, l := range p.view.Load().levels {
+		for _, s := range l.servers {
 			if !q.Tried.Has(s) && !s.Full() {
 				return s
 			}

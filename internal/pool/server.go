@@ -75,6 +75,9 @@ func (s *Server) State() health.State { return health.State(s.state.Load()) }
 // Up tells whether the server may get requests, be it of clients that are tied to it only.
 func (s *Server) Up() bool { return s.State() == health.Up && !s.gone.Load() && s.Order() != Maint }
 
+// takes tells whether the server gets new clients, as far as weights and orders go.
+func (s *Server) takes() bool { return s.Weight() > 0 && s.Order() == Ready }
+
 // Removed tells whether the server has left its pool. Leases on it may still be running.
 func (s *Server) Removed() bool { return s.gone.Load() }
 

@@ -68,8 +68,8 @@ func TestFailOpen(t *testing.T) {
 				p.Probed(start, s, r)
 			}
 			p.Tick(start.Add(time.Second))
-			if primaries, _ := p.Usable(); primaries != tt.want {
-				t.Errorf("servers that get requests = %d, want %d", primaries, tt.want)
+			if n := p.Usable(); n != tt.want {
+				t.Errorf("servers that get requests = %d, want %d", n, tt.want)
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -136,6 +137,54 @@ func TestRetryBudget(t *testing.T) {
 		}
 		if attempts := got - requests; refused != requests-attempts {
 			t.Errorf("%d records tell of a budget that is used up, want %d", refused, requests-attempts)
+		}
+	})
+}
+
+// With a tenth of the requests failing, all of them are repeated, and nothing but them.
+func TestRetryBudgetForATenth(t *testing.T) {
+	t.Parallel()
+	const requests, clients = 600, 6
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		var servers []*testkit.Server
+		var got, failed atomic.Int32
+		for range 4 {
+			servers = append(servers, testkit.Serve(t, func(p *testkit.Peer) {
+				for {
+					if _, err := p.ReadHead(); err != nil {
+						return
+					}
+					if got.Add(1)%10 == 0 {
+						failed.Add(1)
+						p.Reset()
+						return
+					}
+					if p.Send(testkit.OK) != nil {
+						return
+					}
+				}
+			}))
+		}
+		p := beforeServers(t, s, servers, "retry: { budget: 20% }")
+		var wg sync.WaitGroup
+		var refused atomic.Int32
+		for range clients {
+			wg.Go(func() {
+				c := testkit.Dial(t, p.Addr)
+				for range requests / clients {
+					if c.Get("/x").StatusCode != 200 {
+						refused.Add(1)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		// What a client sees are repeats that failed in their turn; at random that is one of a hundred requests.
+		if n := refused.Load(); n > requests*4/100 {
+			t.Errorf("%d of %d requests failed at the client, want one of a hundred or so", n, requests)
+		}
+		if n := got.Load(); n > requests*111/100 || n < requests+failed.Load()-2*refused.Load() {
+			t.Errorf("the servers got %d requests for %d, of which %d failed: want each of these once more, and 11 %% at most", n, requests, failed.Load())
 		}
 	})
 }

@@ -84,8 +84,8 @@ func (a *App) probe(p *poolState) (*probe.Probers, error) {
 }
 
 func (a *App) logChange(e pool.Event) {
-	if e.Order != pool.Ready {
-		a.o.Log.Info("server is "+e.Order.String(), "pool", e.Server.Pool, "server", e.Server.Name, "reason", e.Reason)
+	if e.Order != e.Was {
+		a.o.Log.Info("server is "+e.Order.String(), "pool", e.Server.Pool, "server", e.Server.Name, "was", e.Was.String(), "reason", e.Reason)
 		return
 	}
 	level, what := a.o.Log.Info, "server is "+e.To.String()

@@ -61,7 +61,7 @@ func (s *Settings) check() (check, error) {
 	return newCheckTCP(s.TCP), nil
 }
 
-// Probers probe the servers of one pool.
+// Probers probe the servers of one pool. A nil one probes nothing.
 type Probers struct {
 	pace              func(*pool.Server) time.Duration
 	interval, timeout time.Duration
@@ -106,6 +106,9 @@ func start(p *Probers) *Probers {
 // Set makes servers the ones that are probed: those that are new get their first probe at once, those that are gone are
 // left alone, the others are not disturbed.
 func (p *Probers) Set(servers []*pool.Server) {
+	if p == nil {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -136,6 +139,9 @@ func (p *Probers) Set(servers []*pool.Server) {
 
 // Close ends all probing, and waits until the last goroutine has ended.
 func (p *Probers) Close() {
+	if p == nil {
+		return
+	}
 	p.mu.Lock()
 	p.closed = true
 	for _, w := range p.running {
@@ -148,6 +154,9 @@ func (p *Probers) Close() {
 
 // Counts tells how many probes of s passed and failed since Set named it.
 func (p *Probers) Counts(s *pool.Server) (passed, failed uint64) {
+	if p == nil {
+		return 0, 0
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w := p.running[s]
@@ -159,6 +168,9 @@ func (p *Probers) Counts(s *pool.Server) (passed, failed uint64) {
 
 // Last returns the latest result about s since Set named it, and whether there was one.
 func (p *Probers) Last(s *pool.Server) (health.Result, bool) {
+	if p == nil {
+		return health.Result{}, false
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w := p.running[s]

@@ -72,6 +72,7 @@ func (a *App) order(poolName, serverName string, o admin.Order) (string, error) 
 		return "", err
 	}
 	var done []string
+	var beside string
 	ok := true
 	if o.Weight != nil {
 		ok = p.pool.Reweigh(clock.Now(), s, *o.Weight)
@@ -85,13 +86,16 @@ func (a *App) order(poolName, serverName string, o admin.Order) (string, error) 
 			what += ", then maint in " + o.For.String()
 		}
 		done = append(done, what)
+		if agent := p.pool.Agent(s); s.Order() > to || agent.Down {
+			beside = "\nits agent says " + agent.String() + ", which lasts until the agent says otherwise"
+		}
 	}
 	if !ok {
 		return "", &admin.Refused{Status: http.StatusNotFound, Text: "server " + serverName + " was removed at this moment"}
 	}
 	what := strings.Join(done, " and ")
 	a.o.Log.Info("server "+what+" by order", "pool", poolName, "server", serverName)
-	text := poolName + "/" + serverName + " " + what
+	text := poolName + "/" + serverName + " " + what + beside
 	if p.pool.Usable() == 0 {
 		text += "\npool " + poolName + " has no server for new clients: they get 503"
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"poise/internal/affinity"
@@ -22,6 +23,7 @@ type poolState struct {
 	pool     *pool.Pool
 	affinity affinity.Kind  // nil: none
 	probers  *probe.Probers // nil: none
+	agents   *probe.Probers // what asks the servers' agents; nil: none
 }
 
 // newPool makes a pool and what belongs to it. was is the one of the same name that runs; its pool is taken over as it is, and goes on being probed where
@@ -49,6 +51,13 @@ func (a *App) newPool(c *config.Pool, n *names, was *poolState) (*poolState, err
 		p.probers = was.probers
 	default:
 		p.probers, err = a.probe(p)
+	}
+	switch {
+	case c.Agent == nil:
+	case was != nil && was.agents != nil && *c.Agent == *was.cfg.Agent:
+		p.agents = was.agents
+	default:
+		p.agents = a.ask(p)
 	}
 	return p, err
 }
@@ -83,9 +92,30 @@ func (a *App) probe(p *poolState) (*probe.Probers, error) {
 	})
 }
 
+// ask returns what asks a pool's agents.
+func (a *App) ask(p *poolState) *probe.Probers {
+	c := p.cfg.Agent
+	s := probe.Agent{Port: c.Port, Interval: c.Interval, Timeout: min(c.Timeout, c.Interval), Send: c.Send, Slots: a.slots}
+	return probe.NewAgents(s, func(server *pool.Server, answer string) {
+		events, unknown := p.pool.Heard(clock.Now(), server, answer)
+		for _, e := range events {
+			a.logChange(e)
+		}
+		if len(unknown) > 0 {
+			words := health.Printable(strings.Join(unknown, " "))
+			a.o.Log.Warn("the server's agent says what means nothing; it is ignored", "pool", server.Pool, "server", server.Name, "words", words)
+		}
+	})
+}
+
+// sameAgent tells whether the agents that a and b ask are the same ones, however often they do. Then what those brought about stays.
+func sameAgent(a, b *config.Agent) bool {
+	return a == nil && b == nil || a != nil && b != nil && a.Port == b.Port && a.Send == b.Send
+}
+
 func (a *App) logChange(e pool.Event) {
-	if e.Order != pool.Ready {
-		a.o.Log.Info("server is "+e.Order.String(), "pool", e.Server.Pool, "server", e.Server.Name, "reason", e.Reason)
+	if e.Order != e.Was {
+		a.o.Log.Info("server is "+e.Order.String(), "pool", e.Server.Pool, "server", e.Server.Name, "was", e.Was.String(), "reason", e.Reason)
 		return
 	}
 	level, what := a.o.Log.Info, "server is "+e.To.String()

@@ -178,9 +178,7 @@ func (a *App) warmUp(next, before *running) {
 		was := before.pool(p.cfg.Name)
 		switch {
 		case was == nil:
-			if p.probers != nil {
-				p.probers.Set(p.pool.Servers())
-			}
+			p.probers.Set(p.pool.Servers())
 			cold = append(cold, p)
 		case was.probers != nil && p.exchanged(next.names):
 			a.changing.Lock()

@@ -106,10 +106,16 @@ func (a *App) configure(p *poolState, n *names, was *poolState) {
 		a.update(p, n) // a name may have changed since it was built
 		return
 	}
-	if was.probers != p.probers && was.probers != nil {
+	if was.probers != p.probers {
 		was.probers.Close()
 	}
+	if was.agents != p.agents {
+		was.agents.Close()
+	}
 	added, removed, events := p.pool.Configure(clock.Now(), a.specOfPool(p.cfg, n))
+	if !sameAgent(was.cfg.Agent, p.cfg.Agent) {
+		events = append(events, p.pool.Forget(clock.Now())...)
+	}
 	for _, e := range events {
 		a.logChange(e)
 	}
@@ -128,9 +134,8 @@ func (a *App) retire(p *poolState) {
 			return
 		}
 	}
-	if p.probers != nil {
-		p.probers.Close()
-	}
+	p.probers.Close()
+	p.agents.Close()
 	_, removed := p.pool.Update(clock.Now(), nil)
 	a.closeIdle(removed)
 }
@@ -150,9 +155,8 @@ func (a *App) follow(p *poolState, added, removed []*pool.Server) {
 		a.o.Log.Info("server removed", "pool", s.Pool, "server", s.Name)
 	}
 	a.closeIdle(removed)
-	if p.probers != nil {
-		p.probers.Set(p.pool.Servers())
-	}
+	p.probers.Set(p.pool.Servers())
+	p.agents.Set(p.pool.Servers())
 }
 
 // closeIdle closes the kept connections of servers that are gone.

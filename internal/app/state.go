@@ -3,6 +3,7 @@ package app
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"poise/internal/clock"
@@ -91,8 +92,9 @@ func (a *App) statNames() stats.Names {
 			for _, c := range pool.Causes() {
 				now.Ejections = append(now.Ejections, stats.Count{Name: c.String(), N: s.Ejections(c)})
 			}
-			if p.probers != nil {
-				now.ProbesPassed, now.ProbesFailed = p.probers.Counts(s)
+			now.ProbesPassed, now.ProbesFailed = p.probers.Counts(s)
+			if p.agents != nil {
+				now.Agent = agentNow(p, s)
 			}
 			n.Servers = append(n.Servers, now)
 		}
@@ -122,8 +124,9 @@ func (a *App) Status() Status {
 		for _, s := range p.pool.Servers() {
 			m := p.pool.Health(s)
 			ss := ServerStatus{
-				Name: s.Name, Address: s.Address, State: s.Condition(), Health: s.State().String(), Weight: s.Weight(), Backup: s.Backup(), InFlight: s.InFlight(),
+				Name: s.Name, Address: s.Address, State: s.Condition(), Health: m.State().String(), Weight: s.Weight(), Backup: s.Backup(), InFlight: s.InFlight(),
 				Since: clock.Now().Sub(m.Since()).Seconds(), LastProbe: lastProbe(m),
+				Agent: agentInWords(p, s),
 			}
 			if s.ID < len(sum.Servers) {
 				ss.Requests = total(sum.Servers[s.ID].Codes)
@@ -143,6 +146,32 @@ func total(codes stats.Codes) (n uint64) {
 		n += c
 	}
 	return n
+}
+
+// agentNow is what is known of a server's agent.
+func agentNow(p *poolState, s *pool.Server) *stats.AgentNow {
+	n := stats.AgentNow{Share: 1}
+	n.Answered, n.Failed = p.agents.Counts(s)
+	if agent := p.pool.Agent(s); agent.Weighs {
+		n.Share = float64(agent.Share) / 100
+	}
+	return &n
+}
+
+// agentInWords is what a server's agent has brought about, and why it does not answer, if so.
+func agentInWords(p *poolState, s *pool.Server) string {
+	r, asked := p.agents.Last(s)
+	if !asked {
+		return ""
+	}
+	parts := []string{p.pool.Agent(s).String()}
+	if parts[0] == "" {
+		parts[0] = "ready" // it has done nothing, or undone it
+	}
+	if !r.OK {
+		parts = append(parts, r.Reason)
+	}
+	return strings.Join(parts, "; ")
 }
 
 func lastProbe(m health.Machine) string {

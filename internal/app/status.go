@@ -36,7 +36,7 @@ type PoolStatus struct {
 type ServerStatus struct {
 	Name     string `json:"name"`
 	Address  string `json:"address"`
-	State    string `json:"state"`  // draining or maint by a person's order, else as Health
+	State    string `json:"state"`  // draining or maint by order of a person or the agent, else as Health; down also by the agent
 	Health   string `json:"health"` // checking, up, down, ejected
 	Weight   int    `json:"weight"`
 	Backup   bool   `json:"backup,omitempty"`
@@ -47,4 +47,6 @@ type ServerStatus struct {
 	Since float64 `json:"since_seconds"`
 	// LastProbe says how the last probe ended; empty without probes.
 	LastProbe string `json:"last_probe,omitempty"`
+	// Agent says what the server's agent has brought about, in its words, and why it does not answer, if so; empty without one.
+	Agent string `json:"agent,omitempty"`
 }

@@ -56,9 +56,8 @@ func (a *App) stop() {
 	if now := a.now.Load(); now != nil {
 		now.names.close()
 		for _, p := range now.pools {
-			if p.probers != nil {
-				p.probers.Close()
-			}
+			p.probers.Close()
+			p.agents.Close()
 		}
 	}
 	if a.watchdog != nil {

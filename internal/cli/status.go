@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -144,13 +145,26 @@ func printStatus(w io.Writer, s *app.Status, now time.Time) error {
 		return err
 	}
 	fmt.Fprintln(w)
-	rows = [][]string{{"POOL", "SERVER", "STATE", "FOR", "WEIGHT", "IN FLIGHT", "REQUESTS", "FAILURES", "LAST PROBE"}}
-	for _, pool := range s.Pools {
+	return printTable(w, serverRows(s.Pools))
+}
+
+// serverRows are the table of servers; with what their agents say where there are agents.
+func serverRows(pools []app.PoolStatus) [][]string {
+	rows := [][]string{{"POOL", "SERVER", "STATE", "FOR", "WEIGHT", "IN FLIGHT", "REQUESTS", "FAILURES", "LAST PROBE"}}
+	agents, asked := []string{"AGENT"}, false
+	for _, pool := range pools {
 		for _, v := range pool.Servers {
 			rows = append(rows, serverRow(pool.Name, &v))
+			asked = asked || v.Agent != ""
+			agents = append(agents, cmp.Or(v.Agent, "-"))
 		}
 	}
-	return printTable(w, rows)
+	if asked {
+		for i := range rows {
+			rows[i] = append(rows[i], agents[i])
+		}
+	}
+	return rows
 }
 
 func serverRow(pool string, v *app.ServerStatus) []string {

@@ -44,6 +44,24 @@ app   10.0.0.3:8080  up     2d07h  1 backup  0          0         0         -
 	}
 }
 
+func TestPrintStatusWithAgents(t *testing.T) {
+	s := app.Status{Version: "1.2.3", Driver: "net", Loops: 1, Ready: true, Pools: []app.PoolStatus{{Name: "app", Servers: []app.ServerStatus{
+		{Name: "a:1", State: "down", Weight: 1, Agent: "50% down #disk \x1b full; no answer within 1s"},
+		{Name: "b:1", State: "up", Weight: 1, LastProbe: "passed in 0.4 ms"},
+	}}}}
+	var b strings.Builder
+	if err := printStatus(&b, &s, s.Started); err != nil {
+		t.Fatal(err)
+	}
+	want := `POOL  SERVER  STATE  FOR  WEIGHT  IN FLIGHT  REQUESTS  FAILURES  LAST PROBE        AGENT
+app   a:1     down   0s   1       0          0         0         -                 50% down #disk ? full; no answer within 1s
+app   b:1     up     0s   1       0          0         0         passed in 0.4 ms  -
+`
+	if _, got, _ := strings.Cut(b.String(), "\n\nPOOL"); "POOL"+got != want {
+		t.Errorf("the table is\n%s, want\n%s", "POOL"+got, want)
+	}
+}
+
 func TestStatusCommand(t *testing.T) {
 	answers := map[string]http.HandlerFunc{
 		"poise":    func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(&someStatus) },

@@ -35,6 +35,23 @@ func (c *checker) health(h *Health) {
 	c.tlsProbe(h.TLS)
 }
 
+// agent checks how agents are asked.
+func (c *checker) agent(p *Pool) {
+	a := p.Agent
+	if !c.set(&a.Port) && !c.broken[&a.Port] {
+		c.report(c.at[a], "agent: port is missing", "add port: 9707, or where the agents listen")
+	}
+	if c.good(&a.Timeout) && !c.broken[&a.Interval] && a.Timeout > a.Interval {
+		c.complain(&a.Timeout, fmt.Sprintf("timeout: longer than interval (%s)", formatDuration(a.Interval)), "")
+	}
+	c.within(&a.Send, "send", maxProbeText)
+	for _, s := range p.Servers {
+		if !c.broken[s] && !c.broken[&s.Address] && strings.HasPrefix(string(s.Address), "unix:") {
+			c.warn(c.at[&s.Address], fmt.Sprintf("agent has no effect for %s: a Unix socket has no host where an agent could be asked", s.Address), "")
+		}
+	}
+}
+
 // kind checks that there is one kind of probe.
 func (c *checker) kind(h *Health) {
 	kinds := []struct {

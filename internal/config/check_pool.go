@@ -17,6 +17,9 @@ func (c *checker) pool(p *Pool) {
 	if p.Health != nil && !c.broken[p.Health] {
 		c.health(p.Health)
 	}
+	if p.Agent != nil && !c.broken[p.Agent] {
+		c.agent(p)
+	}
 	c.retry(&p.Retry)
 	c.hedge(p)
 	c.eject(p)
@@ -173,8 +176,8 @@ func (c *checker) full(p *Pool) {
 			c.warn(c.at[a], fmt.Sprintf("adaptive has no effect: max_requests (%d) is not more than its min (%d)", p.MaxRequests, a.Min), "")
 		}
 	}
-	if c.set(&p.FailOpen) && p.FailOpen.Enabled && p.Health == nil && !c.broken[&p.Health] {
-		c.warn(c.at[&p.FailOpen], "fail_open has no effect: without health no server is ever down", "")
+	if c.set(&p.FailOpen) && p.FailOpen.Enabled && p.Health == nil && p.Agent == nil && !c.broken[&p.Health] && !c.broken[&p.Agent] {
+		c.warn(c.at[&p.FailOpen], "fail_open has no effect: without health or agent no server is ever down", "")
 	}
 	if c.set(&p.SlowStart) && p.SlowStart > 0 && len(p.Servers) == 1 && !unknown && !isName(p.Servers[0].Address) {
 		c.warn(c.at[&p.SlowStart], "slow_start has no effect: the pool has one server, which gets everything", "")

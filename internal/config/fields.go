@@ -111,6 +111,7 @@ var typeNames = map[reflect.Type]string{
 	reflect.TypeFor[Pool]():             "in a pool",
 	reflect.TypeFor[Server]():           "in a server",
 	reflect.TypeFor[Health]():           "in health",
+	reflect.TypeFor[Agent]():            "in agent",
 	reflect.TypeFor[HTTPProbe]():        "in http",
 	reflect.TypeFor[TCPProbe]():         "in tcp",
 	reflect.TypeFor[TLSProbe]():         "in tls",

@@ -15,6 +15,8 @@ type Pool struct {
 	Servers []*Server `yaml:"servers"`
 	// Health is how servers are probed. Default: they are not.
 	Health *Health `yaml:"health"`
+	// Agent is how a program beside each server is asked what the server can take. Default: none is.
+	Agent *Agent `yaml:"agent"`
 	// Affinity keeps a client on its server. Default: none.
 	Affinity *Affinity `yaml:"affinity"`
 	// Retry is when a request that failed is tried again.
@@ -130,6 +132,19 @@ type Health struct {
 	Rise int `yaml:"rise" default:"2" min:"1" max:"1000"`
 	// Port to probe, where it is not the server's own. 0: the server's own.
 	Port int `yaml:"port" default:"0" min:"0" max:"65535"`
+}
+
+// Agent is how a program beside each server is asked, over TCP, what the server can take: it answers with a line such as "up 75%" or "drain". Servers at Unix
+// sockets have none.
+type Agent struct {
+	// Port of the agent, at each server's own host. Has to be there.
+	Port int `yaml:"port" min:"1" max:"65535"`
+	// Interval from the start of one question to the start of the next; varied by a tenth.
+	Interval time.Duration `yaml:"interval" default:"2s" min:"10ms" max:"1h"`
+	// Timeout of one question; never more than interval.
+	Timeout time.Duration `yaml:"timeout" default:"1s" min:"1ms" max:"10m"`
+	// Send is what is sent once connected, such as "state\n"; at most 4096 bytes. Default: nothing.
+	Send string `yaml:"send"`
 }
 
 // HTTPProbe is a request and what its answer must be. Redirects are not followed.

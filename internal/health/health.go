@@ -3,6 +3,8 @@
 //
 // Failures of requests come in as the decision that follows from them: Eject. What decides is the pool, which knows the other servers.
 //
+// What a server's agent says of it is read here too, and kept apart from its health: Agent.
+//
 // It never probes, keeps no timer and takes no lock: internal/probe performs the probes, and internal/pool owns a Machine for
 // each server and guards it. Start reading at Machine.
 package health

@@ -62,16 +62,17 @@ func (p *Pool) endDrains(now clock.Instant) (events []Event) {
 			s.orderEnds = 0
 			s.order.Store(uint32(Maint))
 			state := s.machine.State()
-			events = append(events, Event{Server: s, Event: health.Event{At: now, From: state, To: state, Reason: "its time to drain is over"}, Order: Maint})
+			e := health.Event{At: now, From: state, To: state, Reason: "its time to drain is over"}
+			events = append(events, Event{Server: s, Event: e, Order: Maint, Was: Draining})
 		}
 	}
 	return events
 }
 
-// Order is what a person wants of the server.
-func (s *Server) Order() Order { return Order(s.order.Load()) }
+// Order is what is wanted of the server, by a person or by its agent: the stricter of both.
+func (s *Server) Order() Order { return Order(max(s.order.Load(), s.agentOrder.Load())) }
 
-// Condition is the server's state in a word: a person's order, or else its health.
+// Condition is the server's state in a word: an order, or else its health.
 func (s *Server) Condition() string {
 	if o := s.Order(); o != Ready {
 		return o.String()

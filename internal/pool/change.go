@@ -13,7 +13,7 @@ type Event struct {
 	health.Event
 	Cause      Cause // of an ejection
 	ReportOnly bool  // it would have been ejected
-	Order      Order // of a person's order that changed by itself; Ready: its health changed
+	Order, Was Order // of an order that changed, not by a person just now; the same: its health changed
 }
 
 // Probed takes the result of a probe of s. It returns the change of state that follows, if any. A result for a server that
@@ -25,10 +25,10 @@ func (p *Pool) Probed(now clock.Instant, s *Server, r health.Result) (Event, boo
 		return Event{}, false
 	}
 	e, turned := s.machine.Probed(now, r)
-	if turned {
-		p.turned(now, s, e)
+	if !turned {
+		return Event{}, false
 	}
-	return Event{Server: s, Event: e}, turned
+	return p.turned(now, s, e), true
 }
 
 // Tick does what was put off: it decides on servers whose first probe is overdue, ejects those whose requests fail, takes back those whose time is over, and
@@ -39,8 +39,7 @@ func (p *Pool) Tick(now clock.Instant) []Event {
 	var events []Event
 	for _, s := range p.Servers() {
 		if e, turned := s.machine.Expire(now); turned {
-			p.turned(now, s, e)
-			events = append(events, Event{Server: s, Event: e})
+			events = append(events, p.turned(now, s, e))
 		}
 	}
 	events = append(events, p.judge(now)...)
@@ -143,10 +142,11 @@ func (p *Pool) newServer(now clock.Instant, spec ServerSpec, atStart bool) *Serv
 	return s
 }
 
-// turned publishes a server's new state. mu is held.
-func (p *Pool) turned(now clock.Instant, s *Server, e health.Event) {
-	s.state.Store(uint32(e.To))
-	if e.To == health.Up {
+// turned publishes a server's new state, and returns the change for the log. mu is held.
+func (p *Pool) turned(now clock.Instant, s *Server, e health.Event) Event {
+	state := s.effective()
+	s.state.Store(uint32(state))
+	if state == health.Up {
 		// What was before says nothing about it as it is now.
 		s.tally.failures.Store(0)
 		s.sample()
@@ -157,6 +157,7 @@ func (p *Pool) turned(now clock.Instant, s *Server, e health.Event) {
 	p.dirty = true
 	p.refresh(now)
 	p.released() // who waits for this server alone need not any more, or can have it: that does not wait for the view
+	return Event{Server: s, Event: s.explained(e)}
 }
 
 // refresh rebuilds a view that is outdated, or leaves that to a later Tick when the last time was just now. It is not put off
@@ -178,7 +179,7 @@ func (p *Pool) rebuild(now clock.Instant) {
 	p.warmUp(now)
 	set := p.settings.Load()
 	p.setLimit()
-	bounded, pickers := p.limit.Load() > 0 || slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.limit.Load() > 0 }), p.loops
+	bounded, pickers := p.limit.Load() > 0 || slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.allowed() > 0 }), p.loops
 	if p.queued = p.queued || bounded; p.queued { // also later on: somebody may just be about to wait
 		pickers++
 	}
@@ -194,13 +195,13 @@ func (p *Pool) usable() [][]*Server {
 	switch {
 	case p.opens():
 		states = []health.State{health.Up, health.Ejected, health.Down}
-	case !slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.takes() && s.machine.State() == health.Up }):
+	case !slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.takes() && s.State() == health.Up }):
 		states = []health.State{health.Ejected} // better than none
 	}
 	var primaries, backups []*Server
 	for _, s := range p.Servers() {
 		switch {
-		case !s.takes() || !slices.Contains(states, s.machine.State()):
+		case !s.takes() || !slices.Contains(states, s.State()):
 		case s.Backup():
 			backups = append(backups, s)
 		default:
@@ -222,7 +223,7 @@ func (p *Pool) opens() bool {
 			continue
 		}
 		all++
-		switch s.machine.State() {
+		switch s.State() {
 		case health.Down:
 			down++
 		default: // an ejected one can serve, if need be

@@ -64,7 +64,7 @@ func (p *Pool) judge(now clock.Instant) (events []Event) {
 	e := &p.settings.Load().eject
 	if e.Failures > 0 {
 		for _, s := range p.Servers() {
-			if n := s.tally.failures.Load(); int(n) >= e.Failures && s.machine.State() == health.Up {
+			if n := s.tally.failures.Load(); int(n) >= e.Failures && s.State() == health.Up {
 				events = p.ejectOne(events, now, s, Failures, fmt.Sprintf("%d requests in a row failed", n))
 			}
 		}
@@ -82,7 +82,7 @@ func (p *Pool) sweep(events []Event, now clock.Instant) []Event {
 	rule := &p.settings.Load().eject
 	for _, s := range p.Servers() {
 		x := s.sample() // also of those that are out: what has come meanwhile is over
-		if s.machine.State() != health.Up {
+		if s.State() != health.Up {
 			continue
 		}
 		if x.n >= int64(rule.MinRequests) {
@@ -173,8 +173,9 @@ func (p *Pool) ejectOne(events []Event, now clock.Instant, s *Server, c Cause, w
 	e, turned := s.machine.Eject(now, health.Ejection{Time: rule.Time, MaxTime: rule.MaxTime}, why)
 	if turned {
 		s.ejections[c].Add(1)
-		p.turned(now, s, e)
-		events = append(events, Event{Server: s, Event: e, Cause: c})
+		event := p.turned(now, s, e)
+		event.Cause = c
+		events = append(events, event)
 	}
 	return events
 }
@@ -183,7 +184,7 @@ func (p *Pool) ejectOne(events []Event, now clock.Instant, s *Server, c Cause, w
 func (p *Pool) spares() bool {
 	servers, out, up := p.Servers(), 0, 0
 	for _, s := range servers {
-		switch s.machine.State() {
+		switch s.State() {
 		case health.Ejected:
 			out++
 		case health.Up:

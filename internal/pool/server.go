@@ -22,13 +22,17 @@ type Server struct {
 	limit  atomic.Int32 // requests that it may have in flight by configuration; 0: any number
 	most   atomic.Int32 // as many at present
 	backup atomic.Bool
-	state  atomic.Uint32 // health.State, published by the owner
+	state  atomic.Uint32 // health.State with the agent's word, published by the owner
 	gone   atomic.Bool   // removed from the pool
-	order  atomic.Uint32 // Order
+	order  atomic.Uint32 // Order, of a person
+	// agentOrder is what the agent wants likewise.
+	agentOrder atomic.Uint32
 
-	// machine and before are guarded by the owner's mutex.
-	machine health.Machine
-	before  struct{ ended, failed, timed, waited int64 } // the tally at the last sweep
+	// machine, agent, misheard and before are guarded by the owner's mutex.
+	machine  health.Machine
+	agent    health.Agent
+	misheard []string                                     // the words of the agent's last answer that meant nothing
+	before   struct{ ended, failed, timed, waited int64 } // the tally at the last sweep
 
 	configured int           // the weight that the last list of servers has; guarded likewise
 	orderEnds  clock.Instant // when Draining becomes Maint; 0: never. Guarded likewise
@@ -69,7 +73,7 @@ func (s *Server) MaxRequests() int { return int(s.limit.Load()) }
 // Ejections is how often the server was ejected, for each cause.
 func (s *Server) Ejections(c Cause) uint64 { return s.ejections[c].Load() }
 
-// State is the state that the health machine is in.
+// State is the state that health and agent make together.
 func (s *Server) State() health.State { return health.State(s.state.Load()) }
 
 // Up tells whether the server may get requests, be it of clients that are tied to it only.
@@ -84,7 +88,8 @@ func (s *Server) Removed() bool { return s.gone.Load() }
 // Weight is the server's share of requests in relation to the others'; 0: it gets no new clients.
 func (s *Server) Weight() int { return int(s.weight.Load()) }
 
-// Share is the weight in hundredths, as far as it counts at present: a server that has just come back gets less than its share.
+// Share is the weight in hundredths, as far as it counts at present: a server that has just come back gets less than its share, and its agent
+// may ask for less or more.
 func (s *Server) Share() int { return s.Weight() * int(s.share.Load()) }
 
 // Backup tells whether the server is used only when no other one is usable.

@@ -38,8 +38,7 @@ func (p *Pool) Configure(now clock.Instant, spec Spec) (added, removed []*Server
 	if !sameHealth(before.health, after.health) {
 		for _, s := range p.Servers() {
 			if e, turned := s.machine.Configure(now, after.health); turned {
-				p.turned(now, s, e)
-				events = append(events, Event{Server: s, Event: e})
+				events = append(events, p.turned(now, s, e))
 			}
 		}
 	}

@@ -47,8 +47,8 @@ func (p *Pool) warmUp(now clock.Instant) {
 				s.warming = 0
 			}
 		}
-		s.share.Store(int32(share))
-		most := s.limit.Load()
+		s.share.Store(int32(s.scaled(share)))
+		most := s.allowed()
 		if most > 0 {
 			most = max(1, most*int32(share)/wholeShare)
 		}

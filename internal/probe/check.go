@@ -18,6 +18,12 @@ import (
 // check makes one probe. No error: it passed. It ends when ctx does, and holds little whatever the server sends.
 type check func(ctx context.Context, to target) error
 
+// question makes one probe, and returns what was answered.
+type question func(ctx context.Context, to target) (answer string, err error)
+
+// question is c, where nobody wants to know more than whether it passed.
+func (c check) question(ctx context.Context, to target) (string, error) { return "", c(ctx, to) }
+
 // target is what is asked about a server.
 type target struct {
 	address string // "ip:port" or "unix:/path"

@@ -1,7 +1,7 @@
 // Package probe performs active health checks, off the loops: one goroutine for each server of a pool.
 //
 // A prober asks its server at a steady pace and reports each result. It never decides what a result means for the
-// server, which is what internal/health does, and never looks at traffic.
+// server, which is what internal/health does, and never looks at traffic. Servers' agents are asked in the same way: NewAgents.
 //
 // Start reading at prober.run, then at the checks: newCheckTCP, newCheckTLS, newCheckHTTP.
 package probe
@@ -9,6 +9,7 @@ package probe
 import (
 	"context"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,14 +61,15 @@ func (s *Settings) check() (check, error) {
 	return newCheckTCP(s.TCP), nil
 }
 
-// Probers probe the servers of one pool.
+// Probers probe the servers of one pool. A nil one probes nothing.
 type Probers struct {
 	pace              func(*pool.Server) time.Duration
 	interval, timeout time.Duration
 	port              int
 	slots             Slots
-	check             check
-	report            func(*pool.Server, health.Result)
+	ask               question
+	overIP            bool // servers at Unix sockets are left out
+	report            func(s *pool.Server, answer string, r health.Result)
 
 	wait sync.WaitGroup // the goroutines of all probers, those that Set stopped too
 
@@ -80,22 +82,33 @@ type Probers struct {
 // New returns probers without servers: Set gives them some. report is called with every result, from several goroutines;
 // for a server that was just taken away too. It fails when the HTTP settings do not make a request.
 func New(s Settings, report func(*pool.Server, health.Result)) (*Probers, error) {
-	settings := s.Health.WithDefaults()
-	p := &Probers{
-		pace: s.Pace, interval: settings.Interval, timeout: settings.Timeout, port: s.Port, slots: s.Slots,
-		report: report, running: make(map[*pool.Server]*prober),
+	c, err := s.check()
+	if err != nil {
+		return nil, err
 	}
+	settings := s.Health.WithDefaults()
+	return start(&Probers{
+		pace: s.Pace, interval: settings.Interval, timeout: settings.Timeout, port: s.Port, slots: s.Slots,
+		ask:    c.question,
+		report: func(server *pool.Server, _ string, r health.Result) { report(server, r) },
+	}), nil
+}
+
+// start makes p ready for servers.
+func start(p *Probers) *Probers {
+	p.running = make(map[*pool.Server]*prober)
 	if p.slots == nil {
 		p.slots = NewSlots(MaxInFlight)
 	}
-	var err error
-	p.check, err = s.check()
-	return p, err
+	return p
 }
 
 // Set makes servers the ones that are probed: those that are new get their first probe at once, those that are gone are
 // left alone, the others are not disturbed.
 func (p *Probers) Set(servers []*pool.Server) {
+	if p == nil {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -103,6 +116,9 @@ func (p *Probers) Set(servers []*pool.Server) {
 	}
 	wanted := make(map[*pool.Server]bool, len(servers))
 	for _, s := range servers {
+		if p.overIP && strings.HasPrefix(s.Address, "unix:") {
+			continue
+		}
 		wanted[s] = true
 		if p.running[s] != nil {
 			continue
@@ -123,6 +139,9 @@ func (p *Probers) Set(servers []*pool.Server) {
 
 // Close ends all probing, and waits until the last goroutine has ended.
 func (p *Probers) Close() {
+	if p == nil {
+		return
+	}
 	p.mu.Lock()
 	p.closed = true
 	for _, w := range p.running {
@@ -135,6 +154,9 @@ func (p *Probers) Close() {
 
 // Counts tells how many probes of s passed and failed since Set named it.
 func (p *Probers) Counts(s *pool.Server) (passed, failed uint64) {
+	if p == nil {
+		return 0, 0
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w := p.running[s]
@@ -144,6 +166,20 @@ func (p *Probers) Counts(s *pool.Server) (passed, failed uint64) {
 	return w.passed.Load(), w.failed.Load()
 }
 
+// Last returns the latest result about s since Set named it, and whether there was one.
+func (p *Probers) Last(s *pool.Server) (health.Result, bool) {
+	if p == nil {
+		return health.Result{}, false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.running[s]
+	if w == nil || w.last.Load() == nil {
+		return health.Result{}, false
+	}
+	return *w.last.Load(), true
+}
+
 // prober probes one server.
 type prober struct {
 	*Probers
@@ -151,6 +187,7 @@ type prober struct {
 	target         target
 	cancel         context.CancelFunc
 	passed, failed atomic.Uint64
+	last           atomic.Pointer[health.Result]
 }
 
 // run is the prober's goroutine. It probes until ctx ends.
@@ -164,7 +201,7 @@ func (w *prober) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		result := w.probe(ctx)
+		answer, result := w.probe(ctx)
 		<-w.slots
 		if ctx.Err() != nil {
 			return // what was cut short says nothing about the server
@@ -174,7 +211,8 @@ func (w *prober) run(ctx context.Context) {
 		} else {
 			w.failed.Add(1)
 		}
-		w.report(w.server, result)
+		w.last.Store(&result)
+		w.report(w.server, answer, result)
 
 		pause := time.NewTimer(w.pause() - clock.Now().Sub(began))
 		select {
@@ -196,18 +234,18 @@ func (w *prober) pause() time.Duration {
 }
 
 // probe makes one probe.
-func (w *prober) probe(ctx context.Context) health.Result {
+func (w *prober) probe(ctx context.Context) (answer string, r health.Result) {
 	began := clock.Now()
 	ctx, cancel := context.WithTimeout(ctx, w.timeout)
 	defer cancel()
-	err := w.check(ctx, w.target)
+	answer, err := w.ask(ctx, w.target)
 	took := clock.Now().Sub(began)
 	if err == nil {
-		return health.Result{OK: true, Duration: took}
+		return answer, health.Result{OK: true, Duration: took}
 	}
 	if ctx.Err() == context.DeadlineExceeded {
 		// Never below the timeout: by the duration a failure is told from a probe without an answer.
-		return health.Result{Reason: "no answer within " + w.timeout.String(), Duration: max(took, w.timeout)}
+		return "", health.Result{Reason: "no answer within " + w.timeout.String(), Duration: max(took, w.timeout)}
 	}
-	return health.Result{Reason: reason(err), Duration: took}
+	return "", health.Result{Reason: reason(err), Duration: took}
 }

@@ -27,7 +27,7 @@ func startFake(t *testing.T, s Settings, f check) (*Probers, chan result) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.check = f
+	p.ask = f.question
 	return p, results
 }
 

@@ -125,7 +125,7 @@ func TestTimeoutHoldsForAll(t *testing.T) {
 			}
 			w := &prober{Probers: p, target: targetOf(&pool.Server{Address: address}, 0)}
 			began := time.Now()
-			got := w.probe(t.Context())
+			_, got := w.probe(t.Context())
 			if took := time.Since(began); got.OK || got.Reason != "no answer within 200ms" || took < 200*time.Millisecond || took > 10*time.Second {
 				t.Errorf("result = %+v after %v, want no answer within 200ms", got, took)
 			}

@@ -96,6 +96,9 @@ var (
 	serverEjections   = describe("server_ejections_total", "Times at which the server was ejected, by cause.", "pool", "server", "cause")
 	serverProbes      = describe("server_probes_total", "Active health checks, by result.", "pool", "server", "result")
 
+	serverAgentAnswers = describe("server_agent_answers_total", "Questions to the server's agent, by result.", "pool", "server", "result")
+	serverAgentWeight  = describe("server_agent_weight_ratio", "Share of the server's weight that its agent lets count; 1: the whole.", "pool", "server")
+
 	loopClients      = describe("loop_client_connections", "Open connections with clients that the loop serves.", "loop")
 	loopPanics       = describe("loop_panics_total", "Panics, each of which ended one exchange.", "loop")
 	loopAcceptPauses = describe("loop_accept_pauses_total", "Times at which accepting rested: no descriptors, no memory, or the connection limit.", "loop")
@@ -192,6 +195,11 @@ func (w writer) server(s *Server, n *ServerNow) {
 	}
 	w.counter(serverProbes, n.ProbesPassed, n.Pool, n.Server, "passed")
 	w.counter(serverProbes, n.ProbesFailed, n.Pool, n.Server, "failed")
+	if n.Agent != nil {
+		w.counter(serverAgentAnswers, n.Agent.Answered, n.Pool, n.Server, "answered")
+		w.counter(serverAgentAnswers, n.Agent.Failed, n.Pool, n.Server, "failed")
+		w.gauge(serverAgentWeight, n.Agent.Share, n.Pool, n.Server)
+	}
 }
 
 func (w writer) loop(s *Snapshot, name string) {

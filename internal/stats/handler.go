@@ -65,10 +65,17 @@ type RouteName struct {
 type ServerNow struct {
 	ID                         int
 	Pool, Server               string
-	State                      string // "checking", "up", "down", "ejected"; "draining", "maint" by a person's order
+	State                      string // "checking", "up", "down", "ejected"; "draining", "maint" by order
 	InFlight                   int
 	ProbesPassed, ProbesFailed uint64
-	Ejections                  []Count // by cause
+	Ejections                  []Count   // by cause
+	Agent                      *AgentNow // nil: none is asked
+}
+
+// AgentNow is what is known of a server's agent.
+type AgentNow struct {
+	Answered, Failed uint64  // questions
+	Share            float64 // of the server's weight that it lets count; 1: the whole
 }
 
 // Count is a number with its name.

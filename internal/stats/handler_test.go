@@ -29,7 +29,7 @@ func busy() Source {
 				Pools:     []PoolNow{{2, "app", 3, 0}},
 				Servers: []ServerNow{
 					{ID: 40, Pool: "app", Server: "a:1", State: "up", InFlight: 3, ProbesPassed: 9, ProbesFailed: 1, Ejections: []Count{{"failures", 2}, {"latency", 0}}},
-					{ID: 41, Pool: "app", Server: "b:1", State: "down", InFlight: 2},
+					{ID: 41, Pool: "app", Server: "b:1", State: "down", InFlight: 2, Agent: &AgentNow{Answered: 4, Failed: 2, Share: 0.5}},
 				},
 			}
 		},
@@ -58,6 +58,9 @@ func TestHandlerShowsSums(t *testing.T) {
 		`poise_listener_rejected_requests_total{listener="web",status="404"} 2`,
 		`poise_listener_rejected_requests_total{listener="web",status="other"} 8`,
 		`poise_listener_received_bytes_total{listener="web"} 40`,
+		`poise_server_agent_answers_total{pool="app",result="answered",server="b:1"} 4`,
+		`poise_server_agent_answers_total{pool="app",result="failed",server="b:1"} 2`,
+		`poise_server_agent_weight_ratio{pool="app",server="b:1"} 0.5`,
 		`poise_listener_sent_bytes_total{listener="web"} 80`,
 		`poise_listener_connections{listener="web"} 2`,
 		`poise_listener_connections_opened_total{listener="web"} 4`,

@@ -128,8 +128,10 @@ func TestForgetUndoesWhatAgentsDid(t *testing.T) {
 }
 
 func (p *Pool) usableNow() (list []string) {
-	for _, s := range p.view.Load().primary.servers {
-		list = append(list, s.Name)
+	for _, l := range p.view.Load().levels {
+		for _, s := range l.servers {
+			list = append(list, s.Name)
+		}
 	}
 	return list
 }

@@ -77,9 +77,7 @@ func (c *checker) cookie(k *Cookie) {
 		c.complain(&k.Name, fmt.Sprintf("name: %q is not a cookie's name", k.Name), "")
 	}
 	c.secret(&k.Secret)
-	if c.good(&k.TTL) && k.TTL%time.Second != 0 {
-		c.complain(&k.TTL, fmt.Sprintf("ttl: %s is not in whole seconds", formatDuration(k.TTL)), "")
-	}
+	c.cookieTimes(k)
 	if c.good(&k.Domain) {
 		domain := strings.TrimPrefix(k.Domain, ".")
 		if err := checkHostName(domain); err != nil {
@@ -99,5 +97,26 @@ func (c *checker) cookie(k *Cookie) {
 		if strings.HasPrefix(k.Name, prefix) && !k.Secure && c.good(&k.Name) {
 			c.complain(&k.Name, fmt.Sprintf("name: %s needs secure: true", prefix), "browsers drop the cookie otherwise")
 		}
+	}
+}
+
+// cookieTimes checks how long the cookie is kept and holds.
+func (c *checker) cookieTimes(k *Cookie) {
+	for _, x := range []struct {
+		key string
+		d   *time.Duration
+	}{{"ttl", &k.TTL}, {"idle", &k.Idle}, {"life", &k.Life}} {
+		if c.good(x.d) && *x.d%time.Second != 0 {
+			c.complain(x.d, fmt.Sprintf("%s: %s is not in whole seconds", x.key, formatDuration(*x.d)), "")
+		}
+	}
+	kept := k.TTL > 0 && !c.broken[&k.TTL]
+	switch idle, life := c.good(&k.Idle) && k.Idle > 0, c.good(&k.Life) && k.Life > 0; {
+	case idle && life && k.Life <= k.Idle:
+		c.warn(c.at[&k.Idle], fmt.Sprintf("idle has no effect: life (%s) is not longer", formatDuration(k.Life)), "make idle shorter than life")
+	case idle && kept && k.TTL <= k.Idle:
+		c.warn(c.at[&k.Idle], fmt.Sprintf("idle has no effect: clients forget the cookie after ttl (%s)", formatDuration(k.TTL)), "make ttl longer than idle")
+	case life && kept && k.TTL <= k.Life && k.Idle == 0: // with idle the cookie is set again, and the ttl begins anew
+		c.warn(c.at[&k.Life], fmt.Sprintf("life has no effect: clients forget the cookie after ttl (%s)", formatDuration(k.TTL)), "make ttl longer than life")
 	}
 }

@@ -120,3 +120,32 @@ func (c *checker) cookieTimes(k *Cookie) {
 		c.warn(c.at[&k.Life], fmt.Sprintf("life has no effect: clients forget the cookie after ttl (%s)", formatDuration(k.TTL)), "make ttl longer than life")
 	}
 }
+
+// cookies warns of pools whose cookies replace each other: who asks one and then the other comes back with a cookie that means nothing.
+func (c *checker) cookies() {
+	for _, l := range c.config.Listeners {
+		type jar struct{ host, name, path, domain string } // as browsers tell cookies apart
+		first := map[jar]*Pool{}
+		look := func(host, pool string) {
+			p := c.config.Pools.Get(pool)
+			if p == nil || p.Affinity == nil || p.Affinity.Cookie == nil || c.broken[p.Affinity] || c.broken[p.Affinity.Cookie] {
+				return
+			}
+			k := p.Affinity.Cookie
+			j := jar{host, k.Name, k.Path, k.Domain}
+			if k.Domain != "" {
+				j.host = ""
+			}
+			if first[j] == nil {
+				first[j] = p
+			} else if first[j] != p {
+				message := fmt.Sprintf("cookie: it replaces that of the pool %q, which has the same name", first[j].Name)
+				c.warn(c.at[&p.Affinity.Cookie], message, "give each pool's cookie a name of its own")
+			}
+		}
+		look("", l.Pool)
+		for _, r := range l.Routes {
+			look(r.Match.Host, r.Pool)
+		}
+	}
+}

@@ -33,6 +33,7 @@ type Found struct {
 	// Key is what balance.ByKey chooses by; 0: the policy chooses.
 	Key uint64
 
+	stamp   stamp  // Cookie: that of a cookie with limits
 	address uint64 // Source: a hash of it
 	was     int    // Source: the number of the server that the table had; -1: none
 }
@@ -44,8 +45,9 @@ const (
 	Valid   = 'V' // In: a server that is up
 	Down    = 'D' // In: a server that is not up
 	Expired = 'E' // In: a server, but it was not used for too long
+	Old     = 'O' // In: a server, but it was given too long ago
 	New     = 'I' // Out: the client was given a server
-	Updated = 'U' // Out: the client was given another server
+	Updated = 'U' // Out: the client was given another server, or the same one with a new time
 )
 
 // belongsTo notes the server of a request.

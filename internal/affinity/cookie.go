@@ -29,13 +29,16 @@ type CookieSettings struct {
 	Domain   string        // default: the host that answered, without its subdomains
 	SameSite string        // "lax" (default), "strict" or "none"; "none" wants Secure (RFC 6265bis §4.1.2.7)
 	Secure   bool          // only over https
+	Idle     time.Duration // a client that was not seen for longer is placed anew; in whole seconds; 0: no limit
+	Life     time.Duration // a client is placed anew so long after it was placed; in whole seconds; 0: no limit
 }
 
 // Cookie is a Kind: clients of one pool carry a value that stands for their server.
 type Cookie struct {
 	name       string
 	secret     []byte
-	attributes string // of Set-Cookie, from the first ";" on
+	attributes string  // of Set-Cookie, from the first ";" on
+	limits     *limits // nil: the value is a token alone; else a stamp follows it
 	pool       *pool.Pool
 	index      atomic.Pointer[index]
 }
@@ -52,7 +55,7 @@ func NewCookie(s CookieSettings, p *pool.Pool) (*Cookie, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cookie{name: s.Name, secret: s.Secret, attributes: attributes, pool: p}
+	c := &Cookie{name: s.Name, secret: s.Secret, attributes: attributes, limits: newLimits(&s), pool: p}
 	c.refresh(nil)
 	return c, nil
 }
@@ -75,6 +78,10 @@ func (s *CookieSettings) attributes() (string, error) {
 		return "", errors.New("cookie same_site none needs secure: browsers drop it else")
 	case s.TTL < 0 || s.TTL > 0 && s.TTL < time.Second:
 		return "", fmt.Errorf("cookie ttl %v is below a second", s.TTL)
+	case s.Idle < 0 || s.Idle > 0 && s.Idle < time.Second:
+		return "", fmt.Errorf("cookie idle %v is below a second", s.Idle)
+	case s.Life < 0 || s.Life > 0 && s.Life < time.Second:
+		return "", fmt.Errorf("cookie life %v is below a second", s.Life)
 	}
 	b := "; Path=" + s.Path
 	if s.Domain != "" {
@@ -91,33 +98,57 @@ func (s *CookieSettings) attributes() (string, error) {
 }
 
 // Find reads the request's cookie.
-func (c *Cookie) Find(_ clock.Instant, _ netip.Addr, fields msg.Fields) Found {
+func (c *Cookie) Find(now clock.Instant, _ netip.Addr, fields msg.Fields) Found {
 	f := Found{In: None, Out: None}
-	value, present := c.value(fields)
+	token, present := c.value(fields)
 	if !present {
 		return f
 	}
 	f.In = Invalid
-	if s := c.server(value); s != nil {
-		f.belongsTo(s)
+	if c.limits != nil {
+		var ok bool
+		if token, f.stamp, ok = c.limits.split(token); !ok {
+			return f
+		}
 	}
+	s := c.server(token)
+	if s == nil {
+		return f
+	}
+	if c.limits != nil {
+		if over := c.limits.over(now, f.stamp); over != 0 {
+			f.In = over
+			return f
+		}
+	}
+	f.belongsTo(s)
 	return f
 }
 
-// Keep sets the cookie of a client that s is new to.
-func (c *Cookie) Keep(_ clock.Instant, f *Found, s *pool.Server, dst []byte) []byte {
-	if f.Server == s {
+// Keep sets the cookie of a client that s is new to, or whose stamp is old.
+func (c *Cookie) Keep(now clock.Instant, f *Found, s *pool.Server, dst []byte) []byte {
+	stays := f.Server == s
+	if stays && !c.limits.due(now, f.stamp) {
 		return dst
 	}
 	field := c.current().fields[s]
-	switch {
-	case field == "": // the server has left its pool
-	case f.Server == nil:
-		f.Out = New
-	default:
-		f.Out = Updated
+	if field == "" { // the server has left its pool
+		return dst
 	}
-	return append(dst, field...)
+	if f.Out = Updated; f.Server == nil {
+		f.Out = New
+	}
+	if c.limits == nil {
+		return append(dst, field...)
+	}
+	at := stamp{placed: uint32(seconds(now)), seen: uint32(seconds(now))}
+	if stays {
+		at.placed = f.stamp.placed
+	}
+	end := len(c.name) + 1 + tokenLen
+	dst = append(dst, field[:end]...)
+	dst = c.limits.appendStamp(dst, dst[len(dst)-tokenLen:], at)
+	return append(dst, field[end:]...)
 }
 
 // server returns the server that a token stands for, whatever its state. It is nil for every token that was not made with
@@ -127,11 +158,11 @@ func (c *Cookie) server(token []byte) *pool.Server {
 	return c.current().servers[string(token)]
 }
 
-// maxValue is the longest value that is looked at; a token has 22 bytes.
+// maxValue is the longest value that is looked at; a token has 22 bytes, and so has a stamp.
 const maxValue = 64
 
 // value returns the cookie's value in a request's fields. present tells whether the cookie is there at all, be it too long to
-// be a token.
-func (c *Cookie) value(fields msg.Fields) (token []byte, present bool) {
+// be one of ours.
+func (c *Cookie) value(fields msg.Fields) (value []byte, present bool) {
 	return cookieValue(fields, c.name, maxValue)
 }

@@ -42,6 +42,7 @@ func policyFor(c *config.Pool, random []byte) pool.Policy {
 func cookieOf(c *config.Cookie, random []byte) affinity.CookieSettings {
 	return affinity.CookieSettings{
 		Name: c.Name, Secret: secretOf(c.Secret, random), TTL: c.TTL, Path: c.Path, Domain: c.Domain, SameSite: c.SameSite, Secure: c.Secure,
+		Idle: c.Idle, Life: c.Life,
 	}
 }
 

@@ -20,6 +20,10 @@ type Cookie struct {
 	Secret Secret `yaml:"secret"`
 	// TTL is how long the client keeps it. 0s: until the browser is closed.
 	TTL time.Duration `yaml:"ttl" default:"0s" min:"0s" max:"9600h"`
+	// Idle: a client that was not seen for longer is placed anew. 0s: no limit. The value then has times in it, as with life.
+	Idle time.Duration `yaml:"idle" default:"0s" min:"0s" max:"9600h"`
+	// Life: a client is placed anew so long after it was placed, busy or not. 0s: no limit.
+	Life time.Duration `yaml:"life" default:"0s" min:"0s" max:"9600h"`
 	// Domain it is sent to. Default: the host of the request alone.
 	Domain string `yaml:"domain"`
 	// Path it is sent to.

@@ -41,6 +41,8 @@ func (c *checker) check() {
 		}
 	}
 	c.unused()
+	c.uselessTimes()
+	c.cookies()
 	c.bound()
 	c.token()
 	if c.good(&c.config.AccessLog.Path) && c.config.AccessLog.Path == "" {

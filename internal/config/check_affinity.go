@@ -77,9 +77,7 @@ func (c *checker) cookie(k *Cookie) {
 		c.complain(&k.Name, fmt.Sprintf("name: %q is not a cookie's name", k.Name), "")
 	}
 	c.secret(&k.Secret)
-	if c.good(&k.TTL) && k.TTL%time.Second != 0 {
-		c.complain(&k.TTL, fmt.Sprintf("ttl: %s is not in whole seconds", formatDuration(k.TTL)), "")
-	}
+	c.cookieTimes(k)
 	if c.good(&k.Domain) {
 		domain := strings.TrimPrefix(k.Domain, ".")
 		if err := checkHostName(domain); err != nil {
@@ -98,6 +96,56 @@ func (c *checker) cookie(k *Cookie) {
 	for _, prefix := range []string{"__Secure-", "__Host-"} {
 		if strings.HasPrefix(k.Name, prefix) && !k.Secure && c.good(&k.Name) {
 			c.complain(&k.Name, fmt.Sprintf("name: %s needs secure: true", prefix), "browsers drop the cookie otherwise")
+		}
+	}
+}
+
+// cookieTimes checks how long the cookie is kept and holds.
+func (c *checker) cookieTimes(k *Cookie) {
+	for _, x := range []struct {
+		key string
+		d   *time.Duration
+	}{{"ttl", &k.TTL}, {"idle", &k.Idle}, {"life", &k.Life}} {
+		if c.good(x.d) && *x.d%time.Second != 0 {
+			c.complain(x.d, fmt.Sprintf("%s: %s is not in whole seconds", x.key, formatDuration(*x.d)), "")
+		}
+	}
+	kept := k.TTL > 0 && !c.broken[&k.TTL]
+	switch idle, life := c.good(&k.Idle) && k.Idle > 0, c.good(&k.Life) && k.Life > 0; {
+	case idle && life && k.Life <= k.Idle:
+		c.warn(c.at[&k.Idle], fmt.Sprintf("idle has no effect: life (%s) is not longer", formatDuration(k.Life)), "make idle shorter than life")
+	case idle && kept && k.TTL <= k.Idle:
+		c.warn(c.at[&k.Idle], fmt.Sprintf("idle has no effect: clients forget the cookie after ttl (%s)", formatDuration(k.TTL)), "make ttl longer than idle")
+	case life && kept && k.TTL <= k.Life && k.Idle == 0: // with idle the cookie is set again, and the ttl begins anew
+		c.warn(c.at[&k.Life], fmt.Sprintf("life has no effect: clients forget the cookie after ttl (%s)", formatDuration(k.TTL)), "make ttl longer than life")
+	}
+}
+
+// cookies warns of pools whose cookies replace each other: who asks one and then the other comes back with a cookie that means nothing.
+func (c *checker) cookies() {
+	for _, l := range c.config.Listeners {
+		type jar struct{ host, name, path, domain string } // as browsers tell cookies apart
+		first := map[jar]*Pool{}
+		look := func(host, pool string) {
+			p := c.config.Pools.Get(pool)
+			if p == nil || p.Affinity == nil || p.Affinity.Cookie == nil || c.broken[p.Affinity] || c.broken[p.Affinity.Cookie] {
+				return
+			}
+			k := p.Affinity.Cookie
+			j := jar{host, k.Name, k.Path, k.Domain}
+			if k.Domain != "" {
+				j.host = ""
+			}
+			if first[j] == nil {
+				first[j] = p
+			} else if first[j] != p {
+				message := fmt.Sprintf("cookie: it replaces that of the pool %q, which has the same name", first[j].Name)
+				c.warn(c.at[&p.Affinity.Cookie], message, "give each pool's cookie a name of its own")
+			}
+		}
+		look("", l.Pool)
+		for _, r := range l.Routes {
+			look(r.Match.Host, r.Pool)
 		}
 	}
 }

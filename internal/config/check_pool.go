@@ -27,6 +27,7 @@ func (c *checker) pool(p *Pool) {
 	if p.Affinity != nil && !c.broken[p.Affinity] {
 		c.affinity(p)
 	}
+	c.useless(p)
 }
 
 // isPoolName tells whether a pool can be called so. Commands name a server POOL/SERVER, so there is no slash.
@@ -186,6 +187,9 @@ func (c *checker) full(p *Pool) {
 
 // isName tells whether an address has a host name, which may stand for several servers.
 func isName(a Address) bool {
+	if _, unix := a.Unix(); unix {
+		return false
+	}
 	host, _ := a.HostPort()
 	_, err := netip.ParseAddr(host)
 	return err != nil

@@ -1,10 +1,12 @@
 package wire
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,7 +16,7 @@ import (
 // TestNoAllocationPerRequest sends keep-alive requests through the whole data path, with routes, forwarded fields, statistics, timeouts, affinity and
 // the access log on. The client and the server of this process allocate nothing either, so the process's count is Poise's.
 func TestNoAllocationPerRequest(t *testing.T) {
-	request := []byte("GET /v1/things?id=7 HTTP/1.1\r\nHost: example.test\r\nUser-Agent: test/1\r\nAccept: */*\r\nCookie: a=b; c=d\r\n\r\n")
+	request := []byte("GET /v1/things?id=7 HTTP/1.1\r\nHost: example.test\r\nUser-Agent: test/1\r\nAccept: */*\r\nCookie: a=b; aff=")
 	response := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\nContent-Length: 100\r\n\r\n" + fmt.Sprintf("%0100d", 1))
 	server := testkit.Serve(t, func(p *testkit.Peer) {
 		buf := make([]byte, 4096)
@@ -28,7 +30,11 @@ func TestNoAllocationPerRequest(t *testing.T) {
 		}
 	})
 	for _, driver := range []string{"io_uring", "epoll"} {
-		t.Run(driver, func(t *testing.T) { countAllocations(t, driver, server.Addr, request) })
+		// A cookie that is written anew with each answer.
+		cookie := aged(t, server.Addr, time.Hour, 20*time.Minute)
+		t.Run(driver, func(t *testing.T) {
+			countAllocations(t, driver, server.Addr, slices.Concat(request, []byte(cookie+"\r\n\r\n")))
+		})
 	}
 }
 
@@ -37,12 +43,12 @@ func countAllocations(t *testing.T, driver, server string, request []byte) {
 	p := testkit.Start(t, testkit.Setup{Driver: driver, Loops: 1}, `
 listeners:
   - address: 127.0.0.1:0
-    pool: app
+    pool: default
     routes:
-      - { match: { host: other.test }, pool: app }
-      - { match: { path: /v1/* }, pool: app }
+      - { match: { host: other.test }, pool: default }
+      - { match: { path: /v1/* }, pool: default }
 pools:
-  app: { servers: [`+server+`] }
+  default: { servers: [`+server+`], affinity: { cookie: { name: aff, secret: `+timesSecret+`, idle: 30m, life: 8h } } }
 `)
 	c, err := net.Dial("tcp", p.Addr)
 	if err != nil {
@@ -54,6 +60,9 @@ pools:
 	length, err := c.Read(first) // all answers have this length
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !bytes.Contains(first[:length], []byte("Set-Cookie: aff=")) {
+		t.Errorf("the answer %q has no new cookie", first[:length])
 	}
 	buf := first[:length]
 	run := func(times int) {

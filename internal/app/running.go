@@ -150,8 +150,19 @@ func (a *App) follow(p *poolState, added, removed []*pool.Server) {
 		a.o.Log.Info("server removed", "pool", s.Pool, "server", s.Name)
 	}
 	a.closeIdle(removed)
+	a.closeSurplus(p.pool.Servers())
 	if p.probers != nil {
 		p.probers.Set(p.pool.Servers())
+	}
+}
+
+// closeSurplus closes idle connections to servers that have more than they may have now.
+func (a *App) closeSurplus(servers []*pool.Server) {
+	for _, s := range servers {
+		if s.Surplus() > 0 {
+			l := a.loops[0]
+			l.fiber.Post(func() { l.proxy.Upstream().CloseSurplus(s) })
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 	"poise/internal/route"
 	"poise/internal/stats"
 	"poise/internal/sys"
+	"poise/internal/upstream"
 )
 
 // Options say what to run.
@@ -204,7 +205,7 @@ func (a *App) startLoops(n int) error {
 	c := a.o.Config
 	a.spread = proxy.NewSpread(n)
 	shared := &proxy.Config{
-		Table: &a.table, Limits: &a.limits, Spread: a.spread, Loops: n, IdlePerServer: c.Limits.IdlePerServer,
+		Table: &a.table, Limits: &a.limits, Spread: a.spread, Loops: n, IdlePerServer: c.Limits.IdlePerServer, Upstream: upstream.NewPeers(n),
 		Heads: h1.Limits{Head: int(c.Limits.Head), Fields: c.Limits.Fields},
 	}
 	var fibers []*fiber.Loop

@@ -99,6 +99,10 @@ func serverChanges(a, b *config.Pool) list {
 			return fmt.Sprintf("(weight %d to %d)", x.Weight, y.Weight)
 		case x.Backup != y.Backup:
 			return fmt.Sprintf("(backup %t to %t)", x.Backup, y.Backup)
+		case x.MaxRequests != y.MaxRequests:
+			return fmt.Sprintf("(max_requests %d to %d)", x.MaxRequests, y.MaxRequests)
+		case x.MaxConnections != y.MaxConnections:
+			return fmt.Sprintf("(max_connections %d to %d)", x.MaxConnections, y.MaxConnections)
 		}
 		return ""
 	})

@@ -132,7 +132,10 @@ func (a *App) logChange(e pool.Event) {
 func serversOf(c *config.Pool, n *names) []pool.ServerSpec {
 	var specs []pool.ServerSpec
 	for _, s := range c.Servers {
-		spec := pool.ServerSpec{Name: string(s.Address), Address: string(s.Address), Weight: s.Weight, Backup: s.Backup, MaxRequests: s.MaxRequests}
+		spec := pool.ServerSpec{
+			Name: string(s.Address), Address: string(s.Address), Weight: s.Weight, Backup: s.Backup, MaxRequests: s.MaxRequests,
+			MaxConnections: s.MaxConnections,
+		}
 		if !isName(s.Address) {
 			specs = append(specs, spec)
 			continue

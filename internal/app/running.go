@@ -155,8 +155,19 @@ func (a *App) follow(p *poolState, added, removed []*pool.Server) {
 		a.o.Log.Info("server removed", "pool", s.Pool, "server", s.Name)
 	}
 	a.closeIdle(removed)
+	a.closeSurplus(p.pool.Servers())
 	p.probers.Set(p.pool.Servers())
 	p.agents.Set(p.pool.Servers())
+}
+
+// closeSurplus closes idle connections to servers that have more than they may have now.
+func (a *App) closeSurplus(servers []*pool.Server) {
+	for _, s := range servers {
+		if s.Surplus() > 0 {
+			l := a.loops[0]
+			l.fiber.Post(func() { l.proxy.Upstream().CloseSurplus(s) })
+		}
+	}
 }
 
 // closeIdle closes the kept connections of servers that are gone.

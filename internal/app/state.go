@@ -88,7 +88,7 @@ func (a *App) statNames() stats.Names {
 	for _, p := range now.pools {
 		n.Pools = append(n.Pools, stats.PoolNow{ID: p.pool.ID, Name: p.cfg.Name, Waiting: p.pool.Waiting(), Limit: p.pool.Limit()})
 		for _, s := range p.pool.Servers() {
-			now := stats.ServerNow{ID: s.ID, Pool: s.Pool, Server: s.Name, State: s.Condition(), InFlight: s.InFlight()}
+			now := stats.ServerNow{ID: s.ID, Pool: s.Pool, Server: s.Name, State: s.Condition(), InFlight: s.InFlight(), MaxConnections: s.MaxConnections()}
 			for _, c := range pool.Causes() {
 				now.Ejections = append(now.Ejections, stats.Count{Name: c.String(), N: s.Ejections(c)})
 			}

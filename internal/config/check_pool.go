@@ -163,11 +163,12 @@ func (c *checker) eject(p *Pool) {
 func (c *checker) full(p *Pool) {
 	limited, unknown := p.MaxRequests > 0 || p.Adaptive != nil, c.broken[&p.Servers] || c.broken[&p.MaxRequests]
 	for _, s := range p.Servers {
-		unknown = unknown || c.broken[s]
-		limited = limited || (!c.broken[s] && s.MaxRequests > 0)
+		unknown = unknown || c.broken[s] || c.broken[&s.MaxRequests] || c.broken[&s.MaxConnections]
+		limited = limited || (!c.broken[s] && (s.MaxRequests > 0 || s.MaxConnections > 0))
+		c.connections(s)
 	}
 	if c.set(&p.Queue) && !limited && !unknown {
-		c.warn(c.at[&p.Queue], "queue has no effect: neither the pool nor a server has max_requests, so nothing ever waits", "add max_requests")
+		c.warn(c.at[&p.Queue], "queue has no effect: neither the pool nor a server has max_requests or max_connections, so nothing ever waits", "add max_requests")
 	}
 	if a := p.Adaptive; a != nil && !c.broken[a] {
 		switch {
@@ -182,6 +183,22 @@ func (c *checker) full(p *Pool) {
 	}
 	if c.set(&p.SlowStart) && p.SlowStart > 0 && len(p.Servers) == 1 && !unknown && !isName(p.Servers[0].Address) {
 		c.warn(c.at[&p.SlowStart], "slow_start has no effect: the pool has one server, which gets everything", "")
+	}
+}
+
+// connections checks how many connections a server may have.
+func (c *checker) connections(s *Server) {
+	if c.broken[s] || !c.good(&s.MaxConnections) || s.MaxConnections == 0 {
+		return
+	}
+	if c.good(&s.MaxRequests) && s.MaxRequests > s.MaxConnections {
+		c.warn(c.at[&s.MaxRequests],
+			fmt.Sprintf("max_requests has no effect: max_connections (%d) is lower, and each request takes a connection", s.MaxConnections), "")
+	}
+	if loops := c.config.Loops; s.MaxConnections < loops && !c.broken[&c.config.Loops] {
+		c.warn(c.at[&s.MaxConnections],
+			fmt.Sprintf("max_connections is less than loops (%d): connections do not move between loops, so many requests need a new one", loops),
+			"have fewer loops")
 	}
 }
 

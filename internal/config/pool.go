@@ -107,6 +107,8 @@ type Server struct {
 	Backup bool `yaml:"backup" default:"false"`
 	// MaxRequests is how many requests it may have in flight; what is above goes to others, or waits in the pool's queue. 0: any number.
 	MaxRequests int `yaml:"max_requests" default:"0" min:"0" max:"10000000"`
+	// MaxConnections is how many connections to it may be open, idle ones too, and so the most requests that it may have in flight. 0: any number.
+	MaxConnections int `yaml:"max_connections" default:"0" min:"0" max:"10000000"`
 }
 
 // Health is how each server of a pool is probed. Exactly one of http, tcp, tls and grpc.

@@ -151,6 +151,9 @@ func (c *Conn) free() {
 	if c.ln != nil && c.ln.on.Closed != nil {
 		c.ln.on.Closed(c)
 	}
+	if c.then != nil {
+		l.freed = append(l.freed, c.then)
+	}
 }
 
 // Read is net.Conn's.

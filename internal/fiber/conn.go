@@ -69,6 +69,7 @@ type Conn struct {
 	guard   guarded // is interrupted when our peer resets
 	intr    error   // why waits on this connection are over
 	ops     int     // operations in flight
+	then    func()  // DialThen's
 
 	timer                           timer
 	readBy, writeBy, idleBy, lingBy clock.Instant

@@ -451,3 +451,72 @@ func (b *syncBuffer) waitFor(t *testing.T, s string) {
 		}
 	}
 }
+
+// Whatever comes of a connection, it is told once that its socket is closed.
+func TestDialThenTellsOfTheEnd(t *testing.T) {
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = nobody.Close()
+	for what, run := range map[string]func(l *fiber.Loop, to, gone sys.Addr, then func()){
+		"closed": func(l *fiber.Loop, to, _ sys.Addr, then func()) {
+			if c, err := l.DialThen(to, 0, nil, then); err == nil {
+				c.Abort()
+				c.Abort()
+			}
+		},
+		"closed by the peer while idle": func(l *fiber.Loop, to, _ sys.Addr, then func()) {
+			if c, err := l.DialThen(to, 0, nil, then); err == nil {
+				c.Idle(&handler{}, 0)
+				_ = c.Send([]byte("x"))
+			}
+		},
+		"refused": func(l *fiber.Loop, _, gone sys.Addr, then func()) { _, _ = l.DialThen(gone, 0, nil, then) },
+		"no answer": func(l *fiber.Loop, _, _ sys.Addr, then func()) {
+			silent, _ := sys.ParseAddr("192.0.2.1:80") // RFC 5737: nobody's
+			_, _ = l.DialThen(silent, l.Now().Add(10*time.Millisecond), nil, then)
+		},
+		"impossible": func(l *fiber.Loop, _, _ sys.Addr, then func()) { _, _ = l.DialThen(sys.Addr{}, 0, nil, then) },
+		"a panic": func(l *fiber.Loop, to, _ sys.Addr, then func()) {
+			c, err := l.DialThen(to, 0, nil, then)
+			defer func() {
+				if recover() != nil && err == nil {
+					c.Abort()
+				}
+			}()
+			panic("on purpose")
+		},
+		"open when the loop stops": func(l *fiber.Loop, to, _ sys.Addr, then func()) {
+			if c, err := l.DialThen(to, 0, nil, then); err == nil {
+				_ = c.Next()
+				c.Abort()
+			}
+		},
+		"idle when the loop stops": func(l *fiber.Loop, to, _ sys.Addr, then func()) {
+			if c, err := l.DialThen(to, 0, nil, then); err == nil {
+				c.Idle(&handler{}, 0)
+			}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			each(t, func(t *testing.T, l *fiber.Loop) {
+				h := &handler{}
+				h.serve = func(c *fiber.Conn) { c.Abort() }
+				to, _ := sys.ParseAddr(listen(t, l, h))
+				gone, _ := sys.ParseAddr(nobody.Addr().String())
+				var ends atomic.Int32
+				began := make(chan struct{})
+				l.Post(func() { l.Go(func() { defer close(began); run(l, to, gone, func() { ends.Add(1) }) }) })
+				if !strings.Contains(what, "when the loop stops") {
+					<-began
+					eventually(t, l, what, func() bool { return ends.Load() > 0 })
+				}
+				l.Stop()
+				if n := ends.Load(); n != 1 {
+					t.Errorf("told %d times, want once", n)
+				}
+			})
+		})
+	}
+}

@@ -52,6 +52,7 @@ type Loop struct {
 	active    int
 	conns     []*Conn
 	listeners []*Listener
+	freed     []func()   // to be told that a socket is closed, once the driver has really closed it
 	pipes     []*Pipe    // free ones
 	mems      []*sendMem // free ones
 	msg       sys.Msg    // of calls that do not wait
@@ -139,6 +140,7 @@ func (l *Loop) step(patience time.Duration) {
 	l.rest()
 	l.driver.wait(patience)
 	l.count.Turns++
+	l.tellFreed()
 	// What has come comes before what is late: bytes that made it in time are not overtaken by their deadline.
 	l.driver.complete()
 	l.timers.expire(l.now)
@@ -148,6 +150,15 @@ func (l *Loop) step(patience time.Duration) {
 	clear(l.yielded)
 	l.yielded = l.yielded[:0]
 	l.runReady()
+}
+
+// tellFreed follows a wait: what closes there were have been submitted.
+func (l *Loop) tellFreed() {
+	freed := l.freed
+	l.freed = nil
+	for _, then := range freed {
+		l.runPost(then)
+	}
 }
 
 // restEvery is less, by more than a usual turn, than what Go's monitor thread (runtime.sysmon) takes for a goroutine that holds on to its
@@ -168,7 +179,7 @@ func (l *Loop) rest() {
 
 // patience is how long the next wait may last; negative: until something happens.
 func (l *Loop) patience() time.Duration {
-	if len(l.yielded) > 0 || len(l.ready) > 0 {
+	if len(l.yielded) > 0 || len(l.ready) > 0 || len(l.freed) > 0 {
 		return 0
 	}
 	when := l.timers.next()
@@ -300,5 +311,6 @@ func (l *Loop) wind() {
 	}
 	l.pipes = nil
 	l.driver.close()
+	l.tellFreed()
 	l.turn.Store(0)
 }

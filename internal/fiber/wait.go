@@ -1,6 +1,7 @@
 package fiber
 
 import (
+	"io"
 	"os"
 
 	"poise/internal/clock"
@@ -12,6 +13,7 @@ type Wait struct {
 	f     *fiber
 	timer timer
 	told  bool
+	stays bool // the client's FIN does not end it
 	err   error
 }
 
@@ -37,15 +39,19 @@ func (w *Wait) Until(by clock.Instant, client *Conn) error {
 	if by != 0 {
 		l.timers.by(&w.timer, by)
 	}
-	client.guards(w)
-	if client.intr != nil {
-		w.left(client.intr)
+	if client != nil {
+		client.guards(w)
+		if client.intr != nil {
+			w.left(client.intr)
+		}
 	}
 	for !w.told && w.err == nil {
 		w.f = l.current
 		l.park()
 	}
-	client.guard = nil
+	if client != nil {
+		client.guard = nil
+	}
 	l.timers.remove(&w.timer)
 	if w.told {
 		return nil
@@ -53,8 +59,17 @@ func (w *Wait) Until(by clock.Instant, client *Conn) error {
 	return w.err
 }
 
+// UntilReset is Until, but goes on when client, which may be nil, has only closed its sending half.
+func (w *Wait) UntilReset(by clock.Instant, client *Conn) error {
+	w.stays = true
+	return w.Until(by, client)
+}
+
 // left ends the wait with err.
 func (w *Wait) left(err error) {
+	if w.stays && err == io.EOF {
+		return
+	}
 	if w.err == nil {
 		w.err = err
 	}

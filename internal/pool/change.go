@@ -117,7 +117,8 @@ func (p *Pool) replace(now clock.Instant, specs []ServerSpec, atStart bool) (add
 			s.weight.Store(int32(spec.Weight))
 		}
 		s.configured = spec.Weight
-		s.limit.Store(int32(spec.MaxRequests))
+		s.limit.Store(int32(spec.requests()))
+		s.conns.setLimit(spec.MaxConnections)
 		s.backup.Store(spec.Backup)
 		servers = append(servers, s)
 	}

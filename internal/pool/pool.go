@@ -34,6 +34,17 @@ type ServerSpec struct {
 	Backup  bool   // used only when no other server is usable
 	// MaxRequests is how many requests it may have in flight; 0: any number.
 	MaxRequests int
+	// MaxConnections is how many connections to it may be open; 0: any number.
+	MaxConnections int
+}
+
+// requests is how many requests the server may have in flight: each takes a connection. Where a connection carries several at once, this is the place to
+// count with that.
+func (s *ServerSpec) requests() int {
+	if s.MaxRequests == 0 || (s.MaxConnections > 0 && s.MaxConnections < s.MaxRequests) {
+		return s.MaxConnections
+	}
+	return s.MaxRequests
 }
 
 // Spec describes a pool.

@@ -42,6 +42,8 @@ type Server struct {
 
 	ejections [len(causeNames)]atomic.Uint64
 
+	conns connections
+
 	// What loops write for every request has cache lines of its own, so that the reads above stay cheap.
 	_        [64]byte
 	inFlight atomic.Int64
@@ -67,7 +69,7 @@ func (s *Server) enter() bool {
 	return true
 }
 
-// MaxRequests is how many requests the server may have in flight; 0: any number.
+// MaxRequests is how many requests the server may have in flight, for its own limit or that of its connections; 0: any number.
 func (s *Server) MaxRequests() int { return int(s.limit.Load()) }
 
 // Ejections is how often the server was ejected, for each cause.

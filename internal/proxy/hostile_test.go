@@ -22,6 +22,7 @@ import (
 	"poise/internal/stats"
 	"poise/internal/sys"
 	"poise/internal/testkit"
+	"poise/internal/upstream"
 )
 
 // one runs f over every driver with one loop.
@@ -252,7 +253,7 @@ func newRigWith(t *testing.T, driver, server string, tm route.Timeouts, policy p
 	}
 	var ptr atomic.Pointer[route.Table]
 	ptr.Store(table)
-	cfg := &proxy.Config{Table: &ptr, Limits: &proxy.Limits{}, Spread: proxy.NewSpread(1), Loops: 1, IdlePerServer: 10}
+	cfg := &proxy.Config{Table: &ptr, Limits: &proxy.Limits{}, Spread: proxy.NewSpread(1), Loops: 1, IdlePerServer: 10, Upstream: upstream.NewPeers(1)}
 	a, _ := sys.ParseAddr("127.0.0.1:0")
 	fd, err := sys.Listen(a, true)
 	if err != nil {

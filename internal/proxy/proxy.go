@@ -38,6 +38,7 @@ type Config struct {
 	// IdlePerServer bounds idle connections to a server over all loops; each loop has its share.
 	IdlePerServer int
 	Loops         int
+	Upstream      *upstream.Peers
 }
 
 // Loop serves the clients of one loop. Its methods are called on the loop.
@@ -66,7 +67,7 @@ func New(l *fiber.Loop, cfg *Config, s *stats.Loop, log *accesslog.Shard) *Loop 
 	}
 	p := &Loop{
 		cfg: cfg, loop: l, stats: s, log: log, random: rand.NewChaCha8(seed),
-		up: upstream.New(l, s, share(cfg.IdlePerServer, cfg.Loops)),
+		up: upstream.New(l, s, share(cfg.IdlePerServer, cfg.Loops), cfg.Upstream),
 	}
 	mine := &cfg.Spread.loops[l.Index]
 	mine.p, p.load = p, &mine.load

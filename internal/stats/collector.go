@@ -93,6 +93,7 @@ var (
 	serverOpened      = describe("server_connections_opened_total", "Connections made to the server.", "pool", "server")
 	serverReused      = describe("server_connection_reuses_total", "Attempts on a connection that was there already.", "pool", "server")
 	serverConnections = describe("server_connections", "Connections with the server that are open, idle ones too.", "pool", "server")
+	serverMost        = describe("server_connection_limit", "Connections with the server that may be open; 0: any number.", "pool", "server")
 	serverEjections   = describe("server_ejections_total", "Times at which the server was ejected, by cause.", "pool", "server", "cause")
 	serverProbes      = describe("server_probes_total", "Active health checks, by result.", "pool", "server", "result")
 
@@ -190,6 +191,7 @@ func (w writer) server(s *Server, n *ServerNow) {
 	w.counter(serverOpened, s.Opened, n.Pool, n.Server)
 	w.counter(serverReused, s.Reused, n.Pool, n.Server)
 	w.gauge(serverConnections, float64(s.Connections), n.Pool, n.Server)
+	w.gauge(serverMost, float64(n.MaxConnections), n.Pool, n.Server)
 	for _, c := range n.Ejections {
 		w.counter(serverEjections, c.N, n.Pool, n.Server, c.Name)
 	}

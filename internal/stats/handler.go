@@ -67,6 +67,7 @@ type ServerNow struct {
 	Pool, Server               string
 	State                      string // "checking", "up", "down", "ejected"; "draining", "maint" by order
 	InFlight                   int
+	MaxConnections             int // 0: any number
 	ProbesPassed, ProbesFailed uint64
 	Ejections                  []Count   // by cause
 	Agent                      *AgentNow // nil: none is asked

@@ -1,7 +1,7 @@
 // Package upstream holds connections to servers: it dials them, keeps them between requests, and hands them out again.
 //
-// Each loop has its own, and none moves to another loop. The package never sends or reads a request: proxy does, on the Conn
-// that Get returns. Start reading at Get.
+// Each loop has its own, and none moves to another loop; where a server may have so many only, one loop has another close one (room.go). The package never
+// sends or reads a request: proxy does, on the Conn that Get returns. Start reading at Get.
 package upstream
 
 import (
@@ -24,21 +24,24 @@ type Loop struct {
 	loop    *fiber.Loop
 	stats   *stats.Loop
 	keep    int // idle connections per server
+	peers   *Peers
 	servers []*server
 }
 
 // server is what a loop keeps for a server, at the place of its ID. Its idle connections form a list, the one used last in front.
 type server struct {
-	addr  sys.Addr
-	err   error // the address cannot be dialled
-	first *Conn
-	idle  int
-	open  int
+	addr        sys.Addr
+	err         error // the address cannot be dialled
+	first, last *Conn
+	idle        int
+	open        int
 }
 
-// New returns a loop's connections. keep bounds the idle ones per server on this loop.
-func New(l *fiber.Loop, s *stats.Loop, keep int) *Loop {
-	return &Loop{loop: l, stats: s, keep: keep}
+// New returns a loop's connections. keep bounds the idle ones per server on this loop; peers are all loops'.
+func New(l *fiber.Loop, s *stats.Loop, keep int, peers *Peers) *Loop {
+	up := &Loop{loop: l, stats: s, keep: keep, peers: peers}
+	peers.loops[l.Index] = up
+	return up
 }
 
 // Conn is a connection to a server, lent to one exchange at a time.
@@ -77,7 +80,10 @@ func (l *Loop) Get(w *Want) (*Conn, *fault.Error) {
 			return c, nil
 		}
 	}
-	fc, err := l.loop.Dial(s.addr, w.By, w.Client)
+	if f := l.awaitRoom(w); f != nil {
+		return nil, f
+	}
+	fc, err := l.loop.DialThen(s.addr, w.By, w.Client, w.Server.Closed)
 	if err != nil {
 		return nil, connectFault(err, w.Client)
 	}
@@ -115,7 +121,7 @@ func (l *Loop) serverOf(ps *pool.Server) *server {
 
 // Keep gives the connection back for other exchanges, for at most idle. Nothing may be unread on it.
 func (c *Conn) Keep(idle time.Duration) {
-	if c.server.idle >= c.owner.keep || idle <= 0 || c.Unread() > 0 || c.Broken() != nil || c.of.Removed() {
+	if c.server.idle >= c.owner.keep || idle <= 0 || c.Unread() > 0 || c.Broken() != nil || c.of.Removed() || c.of.Crowded() {
 		c.Close()
 		return
 	}
@@ -124,6 +130,8 @@ func (c *Conn) Keep(idle time.Duration) {
 	c.prev, c.next = nil, c.server.first
 	if c.next != nil {
 		c.next.prev = c
+	} else {
+		c.server.last = c
 	}
 	c.server.first = c
 	c.server.idle++
@@ -141,6 +149,8 @@ func (c *Conn) unlink() {
 	}
 	if c.next != nil {
 		c.next.prev = c.prev
+	} else {
+		c.server.last = c.prev
 	}
 	c.prev, c.next = nil, nil
 	c.server.idle--

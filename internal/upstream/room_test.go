@@ -1,0 +1,322 @@
+package upstream_test
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"poise/internal/balance"
+	"poise/internal/clock"
+	"poise/internal/fault"
+	"poise/internal/fiber"
+	"poise/internal/pool"
+	"poise/internal/stats"
+	"poise/internal/upstream"
+)
+
+// counted is a server that counts its connections whose other side is open, each time one more comes.
+type counted struct {
+	addr string
+	ln   net.Listener
+	mu   sync.Mutex // guards the fields below
+	open map[net.Conn]syscall.RawConn
+	most int
+}
+
+func serve(t *testing.T) *counted {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	s := &counted{addr: ln.Addr().String(), ln: ln, open: map[net.Conn]syscall.RawConn{}}
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			s.come(c)
+			go s.echo(c)
+		}
+	}()
+	return s
+}
+
+func (s *counted) come(c net.Conn) {
+	raw, _ := c.(*net.TCPConn).SyscallConn()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open[c] = raw
+	n := 0
+	for _, raw := range s.open {
+		_ = raw.Control(func(fd uintptr) {
+			if n1, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT); n1 > 0 || err == syscall.EAGAIN {
+				n++
+			}
+		})
+	}
+	s.most = max(s.most, n)
+}
+
+// echo sends each byte back. After some it closes.
+func (s *counted) echo(c net.Conn) {
+	defer c.Close()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.open, c)
+	}()
+	b := make([]byte, 1)
+	for left := 1 + rand.IntN(100); left > 0; left-- {
+		if _, err := c.Read(b); err != nil {
+			return
+		}
+		if _, err := c.Write(b); err != nil {
+			return
+		}
+	}
+}
+
+// crew is loops that share a server.
+type crew struct {
+	t      *testing.T
+	pool   *pool.Pool
+	server *pool.Server
+	fibers []*fiber.Loop
+	loops  []*upstream.Loop
+}
+
+func newCrew(t *testing.T, driver string, loops int, addr string, most int) *crew {
+	t.Helper()
+	policy, _ := balance.ByName("round_robin")
+	c := &crew{t: t}
+	c.pool = pool.New(clock.Now(), pool.Spec{Name: "p", Policy: policy, Loops: loops, Servers: list(addr, most), Queue: pool.Queue{Length: 1000}})
+	c.server = c.pool.Servers()[0]
+	peers := upstream.NewPeers(loops)
+	for i := range loops {
+		l, _, err := fiber.Start(i, fiber.Config{Driver: driver, Log: slog.New(slog.DiscardHandler), Poison: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(l.Stop)
+		c.fibers = append(c.fibers, l)
+		l.Call(func() { c.loops = append(c.loops, upstream.New(l, &stats.Loop{}, 10, peers)) })
+	}
+	return c
+}
+
+func list(addr string, most int) []pool.ServerSpec {
+	return []pool.ServerSpec{{Address: addr, Weight: 1, MaxConnections: most}}
+}
+
+// change is a reload with another limit.
+func (c *crew) change(most int) {
+	c.pool.Update(clock.Now(), list(c.server.Address, most))
+	c.fibers[0].Post(func() { c.loops[0].CloseSurplus(c.server) })
+}
+
+// lease waits for a slot on loop i.
+func (c *crew) lease(i int) pool.Lease {
+	q := &pool.Query{Loop: i}
+	lease, err := c.pool.Acquire(0, q)
+	if err == nil {
+		return lease
+	}
+	w, wait := &pool.Waiter{}, c.fibers[i].NewWait()
+	c.pool.Join(w, q, wait.Tell)
+	_ = wait.Until(0, nil)
+	lease, _ = c.pool.Withdraw(w)
+	return lease
+}
+
+// exchange is a fiber's on loop i: a slot, a connection, a byte there and back. late tells that no connection came in time.
+func (c *crew) exchange(i int, r *rand.Rand) (late bool) {
+	lease, up, l := c.lease(i), c.loops[i], c.fibers[i]
+	defer lease.End()
+	w := upstream.Want{Server: lease.Server(), Fresh: r.IntN(10) == 0, By: l.Now().Add(10 * time.Second)}
+	switch r.IntN(20) {
+	case 0:
+		w.By = l.Now().Add(time.Duration(r.IntN(200)) * time.Microsecond)
+	case 1:
+		w.MaxAge = time.Microsecond
+	}
+	hasty := w.By < l.Now().Add(time.Second)
+	conn, f := up.Get(&w)
+	if f != nil {
+		return !hasty
+	}
+	if conn.Send([]byte("x")) != nil || conn.Next() != nil || r.IntN(10) == 0 {
+		conn.Close()
+		return false
+	}
+	conn.Discard(1)
+	if r.IntN(10) == 0 {
+		l.Sleep(time.Duration(r.IntN(500)) * time.Microsecond)
+	}
+	conn.Keep(time.Duration(r.IntN(20)) * time.Millisecond)
+	return false
+}
+
+// run has many fibers of each loop do what they have to, and waits for them.
+func (c *crew) run(fibers, each int) {
+	c.t.Helper()
+	var late atomic.Int32
+	var all sync.WaitGroup
+	for i, l := range c.fibers {
+		for n := range fibers {
+			all.Add(1)
+			r := rand.New(rand.NewPCG(uint64(i), uint64(n)))
+			l.Post(func() {
+				l.Go(func() {
+					defer all.Done()
+					for range each {
+						if c.exchange(i, r) {
+							late.Add(1)
+						}
+					}
+				})
+			})
+		}
+	}
+	done := make(chan struct{})
+	go func() { all.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(60 * time.Second):
+		c.t.Fatal("fibers wait for ever")
+	}
+	if n := late.Load(); n > 0 {
+		c.t.Errorf("%d got no connection, want none", n)
+	}
+}
+
+// wantNone looks for what is left once all idle connections are closed.
+func (c *crew) wantNone() {
+	c.t.Helper()
+	for i, l := range c.fibers {
+		l.Call(func() { c.loops[i].CloseIdle(c.server.ID) })
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for c.server.Connections() > 0 && time.Now().Before(deadline) {
+		for _, l := range c.fibers {
+			l.Call(func() {})
+		}
+	}
+	if n, m := c.server.Connections(), c.server.InFlight(); n != 0 || m != 0 {
+		c.t.Errorf("at the end %d connections and %d requests are counted, want none", n, m)
+	}
+}
+
+var drivers = []string{"io_uring", "epoll", "net"}
+
+func TestConnectionsOverLoops(t *testing.T) {
+	for _, d := range drivers {
+		for _, most := range []int{1, 2, 5} {
+			t.Run(d, func(t *testing.T) {
+				s := serve(t)
+				c := newCrew(t, d, 3, s.addr, most)
+				c.run(5, 100)
+				c.wantNone()
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if s.most != most {
+					t.Errorf("the server had %d connections at once, want %d", s.most, most)
+				}
+			})
+		}
+	}
+}
+
+func TestConnectionsWhileTheLimitChanges(t *testing.T) {
+	for _, d := range drivers {
+		t.Run(d, func(t *testing.T) {
+			s := serve(t)
+			c := newCrew(t, d, 3, s.addr, 0)
+			stop, stopped := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(stopped)
+				tick := time.NewTicker(3 * time.Millisecond)
+				defer tick.Stop()
+				for {
+					select {
+					case <-stop:
+						return
+					case <-tick.C:
+						c.change(rand.IntN(5))
+					}
+				}
+			}()
+			c.run(5, 200)
+			close(stop)
+			<-stopped
+			c.wantNone()
+		})
+	}
+}
+
+// TestConnectionsInTime: who waits for a connection in vain, or is stopped, leaves nothing behind.
+func TestConnectionsInTime(t *testing.T) {
+	for _, d := range drivers {
+		t.Run(d, func(t *testing.T) {
+			c := newCrew(t, d, 1, serve(t).addr, 1)
+			if !c.server.Opens() {
+				t.Fatal("there is no first connection")
+			}
+			got := make(chan *fault.Error)
+			get := func(by time.Duration) {
+				c.fibers[0].Post(func() {
+					c.fibers[0].Go(func() {
+						_, f := c.loops[0].Get(&upstream.Want{Server: c.server, By: c.fibers[0].Now().Add(by)})
+						got <- f
+					})
+				})
+			}
+			get(time.Millisecond)
+			if f := <-got; f == nil || f.Kind != fault.Limit || f.Side != fault.Server || !f.Safe {
+				t.Errorf("Get = %+v, want a fault that is safe, the server's, for a limit", f)
+			}
+			if c.server.Crowded() {
+				t.Error("the server is crowded, want nobody who waits")
+			}
+			get(10 * time.Second)
+			c.server.Closed()
+			if f := <-got; f != nil {
+				t.Errorf("Get = %v when the other connection has ended, want a connection", f)
+			}
+			if n := c.server.Connections(); n != 1 {
+				t.Errorf("%d connections are counted, want 1", n)
+			}
+		})
+	}
+}
+
+// TestConnectionsNotMade: each that fails gives its room back.
+func TestConnectionsNotMade(t *testing.T) {
+	for _, d := range drivers {
+		t.Run(d, func(t *testing.T) {
+			s := serve(t)
+			c := newCrew(t, d, 1, s.addr, 2)
+			_ = s.ln.Close()
+			for range 3 {
+				got := make(chan *fault.Error)
+				c.fibers[0].Post(func() {
+					c.fibers[0].Go(func() {
+						_, f := c.loops[0].Get(&upstream.Want{Server: c.server, By: c.fibers[0].Now().Add(10 * time.Second)})
+						got <- f
+					})
+				})
+				if f := <-got; f == nil || f.Kind != fault.Refused {
+					t.Errorf("Get = %v, want refused", f)
+				}
+			}
+			c.wantNone()
+		})
+	}
+}

@@ -1,0 +1,177 @@
+package wire
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"poise/internal/testkit"
+)
+
+// counting is a server that counts its connections: those that its kernel has and the other side has not closed.
+type counting struct {
+	*testkit.Server
+	mu   sync.Mutex // guards the fields below
+	open map[*testkit.Peer]syscall.RawConn
+	most int
+}
+
+// newCounting answers each connection's requests by answer, until that says no more.
+func newCounting(t *testing.T, answer func(p *testkit.Peer, n int) (more bool)) *counting {
+	t.Helper()
+	s := &counting{open: map[*testkit.Peer]syscall.RawConn{}}
+	s.Server = testkit.Serve(t, func(p *testkit.Peer) {
+		s.come(p)
+		defer s.leave(p)
+		for n := 1; ; n++ {
+			if _, err := p.ReadHead(); err != nil || !answer(p, n) {
+				return
+			}
+		}
+	})
+	return s
+}
+
+func (s *counting) come(p *testkit.Peer) {
+	raw, _ := p.Conn.(syscall.Conn).SyscallConn()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open[p] = raw
+	n := 0
+	for _, raw := range s.open {
+		if isOpen(raw) {
+			n++
+		}
+	}
+	s.most = max(s.most, n)
+}
+
+func (s *counting) leave(p *testkit.Peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, p) // before it is closed: the other side may make another one as soon as it is
+}
+
+// isOpen tells whether no end has come from the other side, be it that nobody has read up to it yet.
+func isOpen(raw syscall.RawConn) bool {
+	open := false
+	_ = raw.Control(func(fd uintptr) {
+		n, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		open = n > 0 || err == syscall.EAGAIN
+	})
+	return open
+}
+
+// twoLoops are the setups that have just so many.
+func twoLoops(t *testing.T, f func(t *testing.T, s testkit.Setup)) {
+	t.Helper()
+	for _, d := range testkit.Drivers(t) {
+		s := testkit.Setup{Driver: d, Loops: 2}
+		t.Run(s.String(), func(t *testing.T) { f(t, s) })
+	}
+}
+
+// answers are how a server may go on after an answer.
+var answers = map[string]func(p *testkit.Peer, n int) (more bool){
+	"keeps": func(p *testkit.Peer, _ int) bool { return p.Send(testkit.OK) == nil },
+	"closes": func(p *testkit.Peer, _ int) bool {
+		_ = p.Send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+		return false
+	},
+	"closes idle ones now and then": func(p *testkit.Peer, n int) bool { return p.Send(testkit.OK) == nil && n < 3 },
+}
+
+// TestMaxConnections has clients of both loops share fewer connections than they are.
+func TestMaxConnections(t *testing.T) {
+	t.Parallel()
+	twoLoops(t, func(t *testing.T, s testkit.Setup) {
+		for name, answer := range answers {
+			for _, most := range []int{1, 2} {
+				t.Run(fmt.Sprintf("%s/%d", name, most), func(t *testing.T) {
+					server := newCounting(t, answer)
+					p := testkit.Start(t, s, fmt.Sprintf("listen: 127.0.0.1:0\nservers: [{ address: %q, max_connections: %d }]\n", server.Addr, most))
+					var clients sync.WaitGroup
+					for range 10 {
+						c := testkit.Dial(t, p.Addr)
+						clients.Go(func() {
+							for i := range 20 {
+								c.Send(getOf(fmt.Sprintf("/%d", i)))
+								if r, err := c.TryRead("GET"); err != nil || r.StatusCode != 200 {
+									t.Errorf("an answer is %+v (%v), want 200", r, err)
+									return
+								}
+							}
+						})
+					}
+					clients.Wait()
+					server.mu.Lock()
+					defer server.mu.Unlock()
+					if server.most != most {
+						t.Errorf("the server had %d connections at once, want %d", server.most, most)
+					}
+				})
+			}
+		}
+	})
+}
+
+// TestMaxConnectionsByReload sets a limit below what is open already.
+func TestMaxConnectionsByReload(t *testing.T) {
+	t.Parallel()
+	twoLoops(t, func(t *testing.T, s testkit.Setup) {
+		goOn := make(chan struct{})
+		server := newCounting(t, func(p *testkit.Peer, _ int) bool {
+			<-goOn
+			return p.Send(testkit.OK) == nil
+		})
+		open := func() int {
+			server.mu.Lock()
+			defer server.mu.Unlock()
+			return len(server.open)
+		}
+		yaml := "listen: 127.0.0.1:0\nservers: [{ address: %q, max_connections: %d }]\n"
+		p := testkit.Start(t, s, fmt.Sprintf(yaml, server.Addr, 0))
+		var clients []*testkit.Client
+		for range 8 {
+			c := testkit.Dial(t, p.Addr)
+			c.Send(getOf("/"))
+			clients = append(clients, c)
+		}
+		testkit.Eventually(t, "connection for each request", func() bool { return open() == 8 })
+		for range 7 {
+			goOn <- struct{}{}
+		}
+		testkit.Eventually(t, "seven answers", func() bool { return p.App.Status().Pools[0].Servers[0].InFlight == 1 })
+		p.Reload(t, fmt.Sprintf(yaml, server.Addr, 2))
+		testkit.Eventually(t, "close of those that are too many", func() bool { return open() == 2 })
+		close(goOn)
+		for _, c := range clients {
+			wantResponse(t, "a request of before", c.Read("GET"), 200, "ok")
+			wantResponse(t, "another one", c.Get("/"), 200, "ok")
+		}
+		if n := open(); n > 2 {
+			t.Errorf("%d connections are open, want 2 at most", n)
+		}
+		if want := "(max_connections 0 to 2)"; !strings.Contains(p.Log.String(), want) {
+			t.Errorf("the log says nothing of %s", want)
+		}
+	})
+}
+
+// TestMaxConnectionsOfAClientThatHasSaidAll: its sending half is closed, and it waits for its answer over another loop's connection.
+func TestMaxConnectionsOfAClientThatHasSaidAll(t *testing.T) {
+	t.Parallel()
+	twoLoops(t, func(t *testing.T, s testkit.Setup) {
+		server := newCounting(t, answers["keeps"])
+		p := testkit.Start(t, s, fmt.Sprintf("listen: 127.0.0.1:0\nservers: [{ address: %q, max_connections: 1 }]\n", server.Addr))
+		for range 10 { // on one loop or the other
+			c := testkit.Dial(t, p.Addr)
+			c.Send(getOf("/"))
+			_ = c.CloseWrite()
+			wantResponse(t, "a request", c.Read("GET"), 200, "ok")
+			testkit.Eventually(t, "free slot", func() bool { return p.App.Status().Pools[0].Servers[0].InFlight == 0 }) // in the queue it would count as left
+		}
+	})
+}

@@ -103,8 +103,8 @@ func start(p *Probers) *Probers {
 	return p
 }
 
-// Set makes servers the ones that are probed: those that are new get their first probe at once, those that are gone are
-// left alone, the others are not disturbed.
+// Set makes servers the ones that are probed: those that are new get their first probe at once, and their second one after a part of a pause that goes by their
+// place, so that from then on servers that came together are probed one after the other. Those that are gone are left alone, the others are not disturbed.
 func (p *Probers) Set(servers []*pool.Server) {
 	if p == nil {
 		return
@@ -115,7 +115,7 @@ func (p *Probers) Set(servers []*pool.Server) {
 		return
 	}
 	wanted := make(map[*pool.Server]bool, len(servers))
-	for _, s := range servers {
+	for place, s := range servers {
 		if p.overIP && strings.HasPrefix(s.Address, "unix:") {
 			continue
 		}
@@ -125,6 +125,7 @@ func (p *Probers) Set(servers []*pool.Server) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		w := &prober{Probers: p, server: s, target: targetOf(s, p.port), cancel: cancel}
+		w.part = float64(place+1) / float64(len(servers))
 		p.running[s] = w
 		p.wait.Add(1)
 		go w.run(ctx)
@@ -188,6 +189,7 @@ type prober struct {
 	cancel         context.CancelFunc
 	passed, failed atomic.Uint64
 	last           atomic.Pointer[health.Result]
+	part           float64 // of the next pause that is made; only run has it
 }
 
 // run is the prober's goroutine. It probes until ctx ends.
@@ -226,11 +228,13 @@ func (w *prober) run(ctx context.Context) {
 
 // pause is the time from the start of one probe to that of the next.
 func (w *prober) pause() time.Duration {
+	part := w.part
+	w.part = 1
 	pace := w.interval
 	if w.Probers.pace != nil {
 		pace = w.Probers.pace(w.server)
 	}
-	return time.Duration(float64(pace) * (1 - jitter + 2*jitter*rand.Float64()))
+	return time.Duration(float64(pace) * part * (1 - jitter + 2*jitter*rand.Float64()))
 }
 
 // probe makes one probe.

@@ -69,6 +69,43 @@ func TestPace(t *testing.T) {
 	})
 }
 
+// The first round is made at once; the second one is spread over the interval, and so are those that follow.
+func TestRoundsAreSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, interval = 100, 10 * time.Second
+		p, results := startFake(t, Settings{Health: health.Settings{Interval: interval}}, passing)
+		began := time.Now()
+		p.Set(servers(n))
+		time.Sleep(5 * interval)
+		p.Close()
+		close(results)
+		var first, most int
+		counts, rounds := [50]int{}, map[*pool.Server]int{} // by second
+		for r := range results {
+			at := r.at.Sub(began)
+			if at == 0 {
+				first++
+			} else {
+				counts[min(int(at/time.Second), len(counts)-1)]++
+			}
+			if rounds[r.server]++; rounds[r.server] == 2 {
+				place := 0
+				fmt.Sscanf(r.server.Name, "s%d", &place)
+				want := interval * time.Duration(place+1) / n
+				if at < want*9/10 || at > want*11/10 {
+					t.Errorf("second probe of %d after %v, want %v ± 10 %%", place, at, want)
+				}
+			}
+		}
+		for _, c := range counts[:45] {
+			most = max(most, c)
+		}
+		if first != n || most > 3*n/10 {
+			t.Errorf("at once: %d, then up to %d a second; want %d, and not many more than %d: %v", first, most, n, n/10, counts)
+		}
+	})
+}
+
 // After each result the pace is asked for.
 func TestPaceFollowsTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -5,58 +5,80 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"poise/internal/testkit"
 )
 
+const hedgeDelay = 30 * time.Millisecond
+
 // tries are two servers that answer all but one path at once. Requests for that one are tries, which the test answers.
 type tries struct {
 	p   *testkit.Poise
 	c   *testkit.Client
-	got chan *try
+	got [2]chan *try // by server
+	// first is the number of the server whose turn it is: with round_robin, the one that did not serve the request before.
+	first int
 }
 
 type try struct {
 	*testkit.Peer
-	number int // 1: that of the server that was asked first
-	end    chan bool
+	end chan bool
 }
 
 func newTries(t *testing.T, s testkit.Setup, settings string) *tries {
 	t.Helper()
-	got, over := make(chan *try, 10), make(chan struct{})
-	t.Cleanup(func() { close(over) })
-	var number atomic.Int32
-	script := testkit.Paths(scripts{"/try": func(p *testkit.Peer, _ string) bool {
-		a := &try{p, int(number.Add(1)), make(chan bool, 1)}
-		got <- a
-		select {
-		case again := <-a.end:
-			return again
-		case <-over:
-			return false
-		}
-	}})
-	one, two := testkit.Serve(t, script), testkit.Serve(t, script)
-	p := testkit.Start(t, s, fmt.Sprintf("listen: 127.0.0.1:0\nservers: [%q, %q]\nhedge: { min_delay: 5ms }\n%s\n", one.Addr, two.Addr, settings))
-	// A loop must have seen answers of its own before it knows what takes long.
-	c := testkit.Dial(t, p.Addr)
-	for range 130 {
-		wantResponse(t, "a quick request", c.Get("/quick"), 200, "ok")
+	h, over := &tries{}, make(chan struct{})
+	var addrs []string
+	for i := range h.got {
+		h.got[i] = make(chan *try, 10)
+		addrs = append(addrs, testkit.Serve(t, testkit.Paths(scripts{
+			"/try": func(p *testkit.Peer, _ string) bool {
+				a := &try{p, make(chan bool, 1)}
+				h.got[i] <- a
+				select {
+				case again := <-a.end:
+					return again
+				case <-over:
+					return false
+				}
+			},
+			"/quick": testkit.Reply(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d", i)),
+		})).Addr)
 	}
-	return &tries{p, c, got}
+	t.Cleanup(func() { close(over) }) // before the servers wait for their connections' ends
+	h.p = testkit.Start(t, s, fmt.Sprintf("listen: 127.0.0.1:0\nservers: [%q, %q]\npolicy: round_robin\nhedge: { min_delay: %v }\n%s\n", addrs[0], addrs[1], hedgeDelay, settings))
+	// A loop must have seen answers of its own before it knows what takes long.
+	h.c = testkit.Dial(t, h.p.Addr)
+	for quick := 0; quick < 130; {
+		begun := time.Now()
+		r := h.c.Get("/quick")
+		if r.StatusCode != 200 {
+			t.Fatalf("a quick request = %d %q", r.StatusCode, r.Body)
+		}
+		if h.first = 1 - int(r.Body[0]-'0'); time.Since(begun) < hedgeDelay {
+			quick++
+		} else {
+			quick = min(quick, 129) // there may have been a hedge, and then it is anybody's turn: ask once more
+		}
+	}
+	return h
 }
 
-func (h *tries) next(t *testing.T) *try {
+// tries are those of a request: that of the server whose turn it is, and the other server's.
+func (h *tries) tries(t *testing.T) (first, second *try) {
+	t.Helper()
+	return h.next(t, h.first), h.next(t, 1-h.first)
+}
+
+func (h *tries) next(t *testing.T, server int) *try {
 	t.Helper()
 	select {
-	case a := <-h.got:
+	case a := <-h.got[server]:
 		return a
 	case <-time.After(testkit.Patience):
-		t.Fatal("no server was asked")
+		t.Fatalf("server %d was not asked", server)
 		return nil
 	}
 }
@@ -65,7 +87,7 @@ func (h *tries) next(t *testing.T) *try {
 func (a *try) answer(t *testing.T, status, what string) {
 	t.Helper()
 	if err := a.Send(fmt.Sprintf("HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s", status, len(what), what)); err != nil {
-		t.Errorf("try %d cannot answer: %v", a.number, err)
+		t.Errorf("a try cannot answer: %v", err)
 	}
 	a.end <- true
 }
@@ -81,7 +103,7 @@ func (a *try) wantDropped(t *testing.T) {
 	t.Helper()
 	_ = a.SetReadDeadline(time.Now().Add(testkit.Patience))
 	if n, err := a.Read(make([]byte, 1)); n > 0 || err == nil || strings.Contains(err.Error(), "timeout") {
-		t.Errorf("try %d: read = %d, %v, want the connection's end", a.number, n, err)
+		t.Errorf("read = %d, %v, want the end of the try's connection", n, err)
 	}
 	a.end <- false
 }
@@ -138,7 +160,7 @@ func TestHedge(t *testing.T) {
 			testkit.Each(t, func(t *testing.T, s testkit.Setup) {
 				h := newTries(t, s, "")
 				h.c.Send(getOf("/try"))
-				first, second := h.next(t), h.next(t)
+				first, second := h.tries(t)
 				test.play(t, h, first, second)
 				if test.status != 499 {
 					r := h.c.Read("GET")
@@ -146,7 +168,9 @@ func TestHedge(t *testing.T) {
 						r = h.c.Read("GET")
 					}
 					wantResponse(t, "a hedged request", r, test.status, test.body)
-					wantResponse(t, "the next", h.c.Get("/quick"), 200, "ok")
+					if r := h.c.Get("/quick"); r.StatusCode != 200 {
+						t.Errorf("the next = %d %q, want 200", r.StatusCode, r.Body)
+					}
 				}
 				r := h.p.Await(t, "/try")
 				if r.Status != test.status || r.Attempts != 2 || (r.Hedge != test.hedge && test.hedge != "*") {
@@ -180,9 +204,9 @@ func TestNoHedge(t *testing.T) {
 			testkit.Each(t, func(t *testing.T, s testkit.Setup) {
 				h := newTries(t, s, settings)
 				h.c.Send(name + " /try HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
-				first := h.next(t)
+				first := h.next(t, h.first)
 				select {
-				case <-h.got:
+				case <-h.got[1-h.first]:
 					t.Error("a second server was asked")
 				case <-time.After(100 * time.Millisecond):
 				}

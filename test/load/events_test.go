@@ -26,8 +26,8 @@ const (
 )
 
 // TestAMillionEvents has requests end in all the ways there are, with clients that leave, servers that break off or never answer, tries whose time is over,
-// reloads, orders and probes that turn, in pools whose servers are full and whose requests wait. Then nothing is in flight and nobody waits, every slot is free, and
-// each request was logged once, as its client saw it.
+// reloads, orders and probes that turn, in pools whose servers are full and whose requests wait. Then nothing is in flight and nobody waits, every slot is
+// free, and each request was logged once, as its client saw it.
 func TestAMillionEvents(t *testing.T) {
 	n := someEvents
 	if s := os.Getenv(eventsVariable); s != "" {

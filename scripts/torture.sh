@@ -5,6 +5,7 @@
 #   scripts/torture.sh [STEP...]     default: all steps; for one of them: scripts/torture.sh fuzz
 #
 #   accounting   every request and answer accounted for while servers are killed, over each driver
+#   events       requests that end in all the ways there are, amid reloads, orders and probes that turn, over each driver: afterwards nothing is in flight
 #   fuzz         every fuzz target of the module; what is found is kept in the package's testdata/fuzz, where `make test` runs it from then on
 #   reloads      servers added, removed and re-weighted under load, some fifty times over each driver: no request fails, and the spread follows
 #   failover     a server that is killed, frozen, resetting, half failing or black-holed, under the built binary's load, over each driver
@@ -13,19 +14,20 @@
 #   variable                 default     what
 #   POISE_TEST_SETUPS        see below   drivers and numbers of loops; all but fuzz take the drivers. Default: testkit's, all of them
 #   POISE_TEST_REQUESTS      1000000     accounting: requests for each driver
+#   POISE_TEST_EVENTS        1000000     events: requests for each driver
 #   POISE_TEST_CHURN         10m         churn: time for each driver
 #   POISE_TEST_RELOADS       1m          reloads: time for each driver
 #   POISE_TORTURE_FUZZ       10m         fuzz: time for each target, or a number of executions such as 1000x
 #   POISE_TORTURE_TARGETS    .           fuzz: the targets, as a regular expression over "package name"
 #   POISE_TORTURE_WORKERS    2           fuzz: processes that look at one target
-#   POISE_TORTURE_TIMEOUT    8h          how long accounting and churn may take, each
+#   POISE_TORTURE_TIMEOUT    8h          how long each test of test/load may take
 #
 # It wants the machine for itself: Go takes a fuzzing process for hung that gets no processor for ten seconds, and then keeps an input that passes alone.
 # An access log of the whole load lies in the temporary directory (TMPDIR) meanwhile: a gigabyte or two.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-: "${POISE_TEST_REQUESTS:=1000000}" "${POISE_TEST_CHURN:=10m}" "${POISE_TEST_RELOADS:=1m}" "${POISE_TORTURE_FUZZ:=10m}" "${POISE_TORTURE_TARGETS:=.}"
+: "${POISE_TEST_REQUESTS:=1000000}" "${POISE_TEST_EVENTS:=1000000}" "${POISE_TEST_CHURN:=10m}" "${POISE_TEST_RELOADS:=1m}" "${POISE_TORTURE_FUZZ:=10m}" "${POISE_TORTURE_TARGETS:=.}"
 : "${POISE_TORTURE_WORKERS:=2}" "${POISE_TORTURE_TIMEOUT:=8h}"
 
 findings=()
@@ -44,6 +46,8 @@ load() {
 accounting() { POISE_TEST_REQUESTS=$POISE_TEST_REQUESTS load TestAccounting; }
 
 reloads() { POISE_TEST_RELOADS=$POISE_TEST_RELOADS load TestReloadUnderLoad; }
+
+events() { POISE_TEST_EVENTS=$POISE_TEST_EVENTS load TestAMillionEvents; }
 
 failover() { POISE_TEST_FAILOVER=all load TestFailover; }
 
@@ -87,11 +91,11 @@ one_target() {
 main() {
 	local steps=("$@") step begin known
 	if [ ${#steps[@]} -eq 0 ]; then
-		steps=(accounting failover reloads fuzz churn)
+		steps=(accounting events failover reloads fuzz churn)
 	fi
 	for step in "${steps[@]}"; do
 		case $step in
-		accounting | failover | reloads | fuzz | churn) ;;
+		accounting | events | failover | reloads | fuzz | churn) ;;
 		*)
 			echo "scripts/torture.sh: no step is called $step" >&2
 			exit 2

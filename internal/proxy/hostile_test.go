@@ -318,3 +318,48 @@ func TestStoppedUploadDoesNotWait(t *testing.T) {
 		})
 	}
 }
+
+// A server that answers and reads no more ends the client's connection only where a part of the body is still to come; and then the client is told.
+func TestAnswerAmidUploadKeepsItsWord(t *testing.T) {
+	for _, d := range testkit.Drivers(t) {
+		t.Run(d, func(t *testing.T) {
+			quit := make(chan struct{})
+			server := testkit.Serve(t, func(p *testkit.Peer) {
+				for {
+					head, err := p.ReadHead()
+					if err != nil {
+						return
+					}
+					if strings.HasPrefix(head, "PUT") {
+						<-quit
+						_ = p.Send("HTTP/1.1 403 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+						return // a reset, since there are bytes that it has not read
+					}
+					_ = p.Send(testkit.OK)
+				}
+			})
+			tm := route.Timeouts{Connect: time.Second, Head: 5 * time.Second, BodyIdle: 4 * time.Second, Write: 5 * time.Second, Response: 5 * time.Second, Idle: 30 * time.Second, ServerIdle: 30 * time.Second}
+			r := newRig(t, d, server.Addr, tm)
+			c := testkit.Dial(t, r.addr)
+			c.Send("PUT / HTTP/1.1\r\nHost: example.test\r\nContent-Length: 40000\r\n\r\n" + strings.Repeat("x", 20_000))
+			testkit.Eventually(t, "first half at the server", func() bool { return strings.Contains(server.Got(), "PUT") })
+			<-time.After(50 * time.Millisecond)
+			release := r.hold()
+			c.Send(strings.Repeat("x", 20_000)) // first in the queue of what happens
+			<-time.After(50 * time.Millisecond)
+			close(quit) // second: the answer and the reset
+			<-time.After(50 * time.Millisecond)
+			release()
+			resp := c.Read("PUT")
+			if resp.StatusCode != 403 {
+				t.Fatalf("status %d, want 403", resp.StatusCode)
+			}
+			if resp.Close {
+				t.Fatal("the connection ends, though the whole body has come")
+			}
+			if resp := c.Get("/next"); resp.StatusCode != 200 {
+				t.Errorf("the next request on the connection got %d, want 200", resp.StatusCode)
+			}
+		})
+	}
+}

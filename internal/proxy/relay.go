@@ -19,16 +19,18 @@ import (
 //	none, or all of it sent                                    goes on       serves others
 //	all received, the news of its last send still to come      as above: settleUpload waits for it
 //	sent by the time that the answer ended, not when it began  goes on       serves others
+//	all received, and the server takes no more of it           goes on       closed
 //	still coming when the answer ended (early)                 closed        closed
 //	still coming when the head came, and the status is 300     closed, and   closed
-//	or more or a 100 was waited for (bodyMissing)              told so
+//	or more, a 100 was waited for, or the server takes no      told so
+//	more of it (bodyMissing)
 func (e *serving) relay() bool {
 	s, c := e.s, e.c
 	keep := e.keepAlive()
 	if e.uploading() && e.s.upload.src.ended() {
 		c.p.loop.Yield() // its last send has probably ended too, and was only not told yet
 	}
-	if e.bodyMissing() && (s.resp.Status >= 300 || (s.req.Expect100 && !e.continued)) {
+	if e.bodyMissing() && (s.resp.Status >= 300 || (s.req.Expect100 && !e.continued) || s.upload.fault != nil) {
 		// The client may or may not send the rest of a body that nobody wants (RFC 9110 section 10.1.1): what comes next has no single reading.
 		keep = false
 		e.haltUpload()
@@ -44,7 +46,7 @@ func (e *serving) relay() bool {
 	if f == nil {
 		e.settleUpload()
 	}
-	if e.uploading() {
+	if e.uploading() && !s.upload.inVain() {
 		keep = false
 	}
 	if f == nil && !e.early && s.resp.KeepAlive && s.resp.Length != msg.UntilClose && !e.uploading() && e.u.Clean() {

@@ -76,6 +76,9 @@ func (e *serving) uploading() bool {
 	return e.body == bodyStream && e.s.upload.started && !e.s.upload.done
 }
 
+// inVain tells whether all of the body has come, though the server does not take it.
+func (up *upload) inVain() bool { return up.fault != nil && up.src.ended() && !up.e.s.task.Busy() }
+
 // stopUpload ends the upload's fiber and waits for it: what it sends from is ours to give back only then.
 func (e *serving) stopUpload() {
 	up := &e.s.upload
@@ -170,6 +173,7 @@ func (up *upload) relay() *fault.Error {
 		e.bytesIn += int64(used + moved)
 		begun := e.now()
 		err = up.send(moved)
+		c.Discard(used)                                     // also where the server did not take it: what comes next is not part of it
 		up.pace.from = up.pace.from.Add(e.now().Sub(begun)) // the server's slowness is not the client's
 		if err != nil && e.timeUp(begun) {
 			return clientFault(fault.ReadBody, err)
@@ -177,7 +181,6 @@ func (up *upload) relay() *fault.Error {
 		if err != nil {
 			return &fault.Error{Side: fault.Server, Op: fault.WriteBody, Kind: upstream.KindOf(err), Err: err}
 		}
-		c.Discard(used)
 	}
 	c.Receive(intakeAfter(e.s.req.Length))
 	return nil

@@ -158,7 +158,7 @@ func (c *churn) quiet(t *testing.T) usage {
 	var held string
 	deadline := time.Now().Add(testkit.Patience)
 	for {
-		if held = c.held(t); held == "" {
+		if held = heldBy(t, c.poise, c.admin); held == "" {
 			break
 		}
 		if time.Now().After(deadline) {
@@ -192,39 +192,6 @@ func (c *churn) stopAmid(t *testing.T) {
 	}
 	c.poise.App.Stop()
 	wg.Wait()
-}
-
-// held names what somebody still has who is gone.
-func (c *churn) held(t *testing.T) string {
-	t.Helper()
-	st := c.poise.App.Status()
-	if n := st.Listeners[0].Connections; n != 0 {
-		return fmt.Sprintf("%d connections", n)
-	}
-	for _, p := range st.Pools {
-		for _, s := range p.Servers {
-			if s.InFlight != 0 {
-				return fmt.Sprintf("%d requests in flight at %s of %s", s.InFlight, s.Address, p.Name)
-			}
-		}
-	}
-	m := c.admin.metrics(t)
-	for _, name := range []string{"poise_listener_connections", "poise_route_in_flight_requests", "poise_pool_in_flight_requests", "poise_server_in_flight_requests"} {
-		if n := m.sum(name); n != 0 {
-			return fmt.Sprintf("%s = %d", name, n)
-		}
-	}
-	return c.loops()
-}
-
-// loops names what a loop still has although nobody is there.
-func (c *churn) loops() string {
-	for i, n := range c.poise.App.Loops() {
-		if n.Active > 0 || n.HeadBuffers > 0 || n.BodyBuffers > 0 || n.Conns > 0 {
-			return fmt.Sprintf("on loop %d: %d connections, %d fibers at work, %d and %d buffers", i, n.Conns, n.Active, n.HeadBuffers, n.BodyBuffers)
-		}
-	}
-	return ""
 }
 
 // watchMachine runs a thread that works for a moment now and then. The function that it returns ends that, and tells how long such a moment lasted at most:

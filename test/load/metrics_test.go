@@ -13,7 +13,10 @@ import (
 )
 
 // adminClient asks Poise for its metrics, over one connection: it works when there are no descriptors for another one.
-type adminClient struct{ http http.Client }
+type adminClient struct {
+	socket string
+	http   http.Client
+}
 
 func newAdminClient(t testing.TB, socket string) *adminClient {
 	tr := &http.Transport{
@@ -23,7 +26,7 @@ func newAdminClient(t testing.TB, socket string) *adminClient {
 		},
 	}
 	t.Cleanup(tr.CloseIdleConnections)
-	return &adminClient{http.Client{Transport: tr, Timeout: testkit.Patience}}
+	return &adminClient{socket: socket, http: http.Client{Transport: tr, Timeout: testkit.Patience}}
 }
 
 // metrics is a scrape.

@@ -17,14 +17,23 @@ import (
 // order posts an order for a server of the default pool.
 func (a *adminClient) order(t testing.TB, server, order string) {
 	t.Helper()
-	resp, err := a.http.Post("http://localhost/v1/pools/default/servers/"+url.PathEscape(server), "application/json", strings.NewReader(order))
+	if status, text := a.orderIn("default", server, order); status != http.StatusOK {
+		t.Fatalf("%s for %s = %d %s", order, server, status, text)
+	}
+}
+
+// orderIn posts an order for a server of a pool, either of which there may not be.
+func (a *adminClient) orderIn(pool, server, order string) (status int, text string) {
+	resp, err := a.http.Post("http://localhost/v1/pools/"+pool+"/servers/"+url.PathEscape(server), "application/json", strings.NewReader(order))
 	if err != nil {
-		t.Fatal(err)
+		return 0, err.Error()
 	}
 	defer resp.Body.Close()
-	if b, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s for %s = %d %s, %v", order, server, resp.StatusCode, b, err)
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err.Error()
 	}
+	return resp.StatusCode, string(b)
 }
 
 // TestOrdersUnderLoad orders servers away and back: no request fails, and within a moment none goes where it must not, over a reload too.

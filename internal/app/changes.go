@@ -99,6 +99,8 @@ func serverChanges(a, b *config.Pool) list {
 			return fmt.Sprintf("(weight %d to %d)", x.Weight, y.Weight)
 		case x.Backup != y.Backup:
 			return fmt.Sprintf("(backup %t to %t)", x.Backup, y.Backup)
+		case x.Tier != y.Tier:
+			return fmt.Sprintf("(tier %d to %d)", x.Tier, y.Tier)
 		}
 		return ""
 	})

@@ -84,6 +84,14 @@ func (a *App) probe(p *poolState) (*probe.Probers, error) {
 }
 
 func (a *App) logChange(e pool.Event) {
+	if s := e.Spill; s != nil {
+		if s.Levels == "" {
+			a.o.Log.Info("pool spills no more", "pool", s.Pool)
+		} else {
+			a.o.Log.Warn("pool spills", "pool", s.Pool, "to", s.Levels)
+		}
+		return
+	}
 	if e.Order != pool.Ready {
 		a.o.Log.Info("server is "+e.Order.String(), "pool", e.Server.Pool, "server", e.Server.Name, "reason", e.Reason)
 		return
@@ -102,7 +110,9 @@ func (a *App) logChange(e pool.Event) {
 func serversOf(c *config.Pool, n *names) []pool.ServerSpec {
 	var specs []pool.ServerSpec
 	for _, s := range c.Servers {
-		spec := pool.ServerSpec{Name: string(s.Address), Address: string(s.Address), Weight: s.Weight, Backup: s.Backup, MaxRequests: s.MaxRequests}
+		spec := pool.ServerSpec{
+			Name: string(s.Address), Address: string(s.Address), Weight: s.Weight, Backup: s.Backup, Tier: s.Tier, MaxRequests: s.MaxRequests,
+		}
 		if !isName(s.Address) {
 			specs = append(specs, spec)
 			continue

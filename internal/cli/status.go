@@ -155,8 +155,11 @@ func printStatus(w io.Writer, s *app.Status, now time.Time) error {
 
 func serverRow(pool string, v *app.ServerStatus) []string {
 	weight, probe := strconv.Itoa(v.Weight), v.LastProbe
-	if v.Backup {
+	switch {
+	case v.Backup:
 		weight += " backup"
+	case v.Tier > 0:
+		weight += " tier " + strconv.Itoa(v.Tier)
 	}
 	if probe == "" {
 		probe = "-"

@@ -20,6 +20,7 @@ func (c *checker) pool(p *Pool) {
 	c.retry(&p.Retry)
 	c.eject(p)
 	c.full(p)
+	c.tiers(p)
 	if p.Affinity != nil && !c.broken[p.Affinity] {
 		c.affinity(p)
 	}

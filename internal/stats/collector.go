@@ -76,6 +76,7 @@ var (
 	poolInFlight    = describe("pool_in_flight_requests", "Requests that are at the pool's servers.", "pool")
 	poolWaiting     = describe("pool_queue_length", "Requests that wait for a server.", "pool")
 	poolLimit       = describe("pool_request_limit", "Requests that may be at the pool's servers at present; 0: any number.", "pool")
+	poolLevel       = describe("pool_level_share", "Share of the pool's requests that a tier gets at present, from 0 to 1.", "pool", "tier")
 	poolQueued      = describe("pool_queued_total", "Exchanges that had to wait for a server.", "pool")
 	poolQueueLate   = describe("pool_queue_timeouts_total", "Exchanges that waited for a server for too long.", "pool")
 	poolQueueFull   = describe("pool_queue_overflows_total", "Exchanges that found all servers full and no room to wait.", "pool")
@@ -158,6 +159,9 @@ func (w writer) pool(p *Pool, now *PoolNow, servers []ServerNow) {
 	w.gauge(poolInFlight, float64(inFlight), name)
 	w.gauge(poolWaiting, float64(now.Waiting), name)
 	w.gauge(poolLimit, float64(now.Limit), name)
+	for _, l := range now.Levels {
+		w.gauge(poolLevel, l.Share, name, l.Tier)
+	}
 	w.counter(poolQueued, p.Queued, name)
 	w.counter(poolQueueLate, p.QueueLate, name)
 	w.counter(poolQueueFull, p.QueueFull, name)

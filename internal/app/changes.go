@@ -103,6 +103,8 @@ func serverChanges(a, b *config.Pool) list {
 			return fmt.Sprintf("(max_requests %d to %d)", x.MaxRequests, y.MaxRequests)
 		case x.MaxConnections != y.MaxConnections:
 			return fmt.Sprintf("(max_connections %d to %d)", x.MaxConnections, y.MaxConnections)
+		case x.Tier != y.Tier:
+			return fmt.Sprintf("(tier %d to %d)", x.Tier, y.Tier)
 		}
 		return ""
 	})

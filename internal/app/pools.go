@@ -114,6 +114,14 @@ func sameAgent(a, b *config.Agent) bool {
 }
 
 func (a *App) logChange(e pool.Event) {
+	if s := e.Spill; s != nil {
+		if s.Levels == "" {
+			a.o.Log.Info("pool spills no more", "pool", s.Pool)
+		} else {
+			a.o.Log.Warn("pool spills", "pool", s.Pool, "to", s.Levels)
+		}
+		return
+	}
 	if e.Order != e.Was {
 		a.o.Log.Info("server is "+e.Order.String(), "pool", e.Server.Pool, "server", e.Server.Name, "was", e.Was.String(), "reason", e.Reason)
 		return
@@ -133,7 +141,7 @@ func serversOf(c *config.Pool, n *names) []pool.ServerSpec {
 	var specs []pool.ServerSpec
 	for _, s := range c.Servers {
 		spec := pool.ServerSpec{
-			Name: string(s.Address), Address: string(s.Address), Weight: s.Weight, Backup: s.Backup, MaxRequests: s.MaxRequests,
+			Name: string(s.Address), Address: string(s.Address), Weight: s.Weight, Backup: s.Backup, Tier: s.Tier, MaxRequests: s.MaxRequests,
 			MaxConnections: s.MaxConnections,
 		}
 		if !isName(s.Address) {

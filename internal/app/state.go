@@ -86,7 +86,11 @@ func (a *App) statNames() stats.Names {
 	now := a.now.Load()
 	n.Routes = now.routes
 	for _, p := range now.pools {
-		n.Pools = append(n.Pools, stats.PoolNow{ID: p.pool.ID, Name: p.cfg.Name, Waiting: p.pool.Waiting(), Limit: p.pool.Limit()})
+		pn := stats.PoolNow{ID: p.pool.ID, Name: p.cfg.Name, Waiting: p.pool.Waiting(), Limit: p.pool.Limit()}
+		for _, l := range levelsOf(p.pool) {
+			pn.Levels = append(pn.Levels, stats.Level{Tier: l.Name(), Share: float64(l.Share) / 100})
+		}
+		n.Pools = append(n.Pools, pn)
 		for _, s := range p.pool.Servers() {
 			now := stats.ServerNow{ID: s.ID, Pool: s.Pool, Server: s.Name, State: s.Condition(), InFlight: s.InFlight(), MaxConnections: s.MaxConnections()}
 			for _, c := range pool.Causes() {
@@ -100,6 +104,14 @@ func (a *App) statNames() stats.Names {
 		}
 	}
 	return n
+}
+
+// levelsOf is a pool's levels if it has several.
+func levelsOf(p *pool.Pool) []pool.Level {
+	if list := p.Levels(); len(list) > 1 {
+		return list
+	}
+	return nil
 }
 
 // Status tells how things are.
@@ -121,12 +133,14 @@ func (a *App) Status() Status {
 	}
 	for _, p := range a.now.Load().pools {
 		ps := PoolStatus{Name: p.cfg.Name, Policy: p.cfg.Policy.Name, Waiting: p.pool.Waiting()}
+		for _, l := range levelsOf(p.pool) {
+			ps.Levels = append(ps.Levels, LevelStatus{Tier: l.Name(), Share: l.Share})
+		}
 		for _, s := range p.pool.Servers() {
 			m := p.pool.Health(s)
 			ss := ServerStatus{
-				Name: s.Name, Address: s.Address, State: s.Condition(), Health: m.State().String(), Weight: s.Weight(), Backup: s.Backup(), InFlight: s.InFlight(),
-				Since: clock.Now().Sub(m.Since()).Seconds(), LastProbe: lastProbe(m),
-				Agent: agentInWords(p, s),
+				Name: s.Name, Address: s.Address, State: s.Condition(), Health: m.State().String(), Weight: s.Weight(), Backup: s.Backup(), Tier: s.Tier(),
+				InFlight: s.InFlight(), Since: clock.Now().Sub(m.Since()).Seconds(), LastProbe: lastProbe(m), Agent: agentInWords(p, s),
 			}
 			if s.ID < len(sum.Servers) {
 				ss.Requests = total(sum.Servers[s.ID].Codes)

@@ -29,7 +29,14 @@ type PoolStatus struct {
 	Name    string         `json:"name"`
 	Policy  string         `json:"policy"`
 	Waiting int            `json:"waiting"` // requests in the queue
+	Levels  []LevelStatus  `json:"levels,omitempty"`
 	Servers []ServerStatus `json:"servers"`
+}
+
+// LevelStatus is a tier of a pool that has several.
+type LevelStatus struct {
+	Tier  string `json:"tier"`  // its number, or backup
+	Share int    `json:"share"` // of the pool's requests that it gets at present, in hundredths
 }
 
 // ServerStatus is a server of a pool.
@@ -40,6 +47,7 @@ type ServerStatus struct {
 	Health   string `json:"health"` // checking, up, down, ejected
 	Weight   int    `json:"weight"`
 	Backup   bool   `json:"backup,omitempty"`
+	Tier     int    `json:"tier,omitempty"`
 	InFlight int    `json:"in_flight"`
 	Requests uint64 `json:"requests"` // attempts that got a response
 	Failures uint64 `json:"failures"`

@@ -20,6 +20,14 @@ func (p *byKey) Build(servers []*pool.Server, loop int) pool.Picker {
 	return &byKeyPicker{newRendezvous(p.key, servers), p.otherwise.Build(servers, loop)}
 }
 
+// Key is q's own, or else the other policy's, if that has one.
+func (p *byKey) Key(q *pool.Query) uint64 {
+	if k, ok := p.otherwise.(pool.Keyed); q.Key == 0 && ok {
+		return k.Key(q)
+	}
+	return q.Key
+}
+
 type byKeyPicker struct {
 	servers   rendezvous
 	otherwise pool.Picker

@@ -17,6 +17,9 @@ func (p *ipHash) Build(servers []*pool.Server, _ int) pool.Picker {
 	return &ipHashPicker{p.key, newRendezvous(p.key, servers)}
 }
 
+// Key is the hash of the client's address.
+func (p *ipHash) Key(q *pool.Query) uint64 { return clientHash(p.key, q.Client) }
+
 type ipHashPicker struct {
 	key     siphash.Key
 	servers rendezvous

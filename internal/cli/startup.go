@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -82,8 +83,11 @@ func (s *service) showPools() {
 // describe is one server's line.
 func describe(v *app.ServerStatus) string {
 	text := "  " + v.Name + "  " + v.State
-	if v.Backup {
+	switch {
+	case v.Backup:
 		text += ", backup"
+	case v.Tier > 0:
+		text += ", tier " + strconv.Itoa(v.Tier)
 	}
 	if v.LastProbe != "" {
 		text += ": " + v.LastProbe

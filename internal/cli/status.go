@@ -169,8 +169,11 @@ func serverRows(pools []app.PoolStatus) [][]string {
 
 func serverRow(pool string, v *app.ServerStatus) []string {
 	weight, probe := strconv.Itoa(v.Weight), v.LastProbe
-	if v.Backup {
+	switch {
+	case v.Backup:
 		weight += " backup"
+	case v.Tier > 0:
+		weight += " tier " + strconv.Itoa(v.Tier)
 	}
 	if probe == "" {
 		probe = "-"

@@ -21,6 +21,7 @@ var someStatus = app.Status{
 		{Name: "10.0.0.1:8080", State: "up", Weight: 1, InFlight: 3, Requests: 3000, Since: 3723, LastProbe: "passed in 0.4 ms"},
 		{Name: "10.0.0.2:8080", State: "down", Weight: 2, Failures: 7, Since: 5, LastProbe: "bad answer \x1b[31m\n"},
 		{Name: "10.0.0.3:8080", State: "up", Weight: 1, Backup: true, Since: 200000},
+		{Name: "10.0.0.4:8080", State: "up", Weight: 1, Tier: 1, Since: 200000},
 	}}},
 }
 
@@ -38,6 +39,7 @@ POOL  SERVER         STATE  FOR    WEIGHT    IN FLIGHT  REQUESTS  FAILURES  LAST
 app   10.0.0.1:8080  up     1h02m  1         3          3000      0         passed in 0.4 ms
 app   10.0.0.2:8080  down   5s     2         0          0         7         bad answer ?[31m?
 app   10.0.0.3:8080  up     2d07h  1 backup  0          0         0         -
+app   10.0.0.4:8080  up     2d07h  1 tier 1  0          0         0         -
 `
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Errorf("the table differs (-want +got):\n%s", diff)

@@ -24,6 +24,7 @@ func (c *checker) pool(p *Pool) {
 	c.hedge(p)
 	c.eject(p)
 	c.full(p)
+	c.tiers(p)
 	if p.Affinity != nil && !c.broken[p.Affinity] {
 		c.affinity(p)
 	}

@@ -105,6 +105,8 @@ type Server struct {
 	Weight int `yaml:"weight" default:"1" min:"0" max:"256"`
 	// Backup: used only while no other server of the pool is usable.
 	Backup bool `yaml:"backup" default:"false"`
+	// Tier: requests go to tier 0, and to later ones as far as fewer than 71.4 % of those before are up, or all are full. A backup is in none.
+	Tier int `yaml:"tier" default:"0" min:"0" max:"15"`
 	// MaxRequests is how many requests it may have in flight; what is above goes to others, or waits in the pool's queue. 0: any number.
 	MaxRequests int `yaml:"max_requests" default:"0" min:"0" max:"10000000"`
 	// MaxConnections is how many connections to it may be open, idle ones too, and so the most requests that it may have in flight. 0: any number.

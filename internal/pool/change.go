@@ -7,8 +7,9 @@ import (
 	"poise/internal/health"
 )
 
-// Event is a change of a server's state, for the log.
+// Event is a change of a server's state, or of where a pool's requests go, for the log.
 type Event struct {
+	Spill  *Spill // nil: it is a server's
 	Server *Server
 	health.Event
 	Cause      Cause // of an ejection
@@ -50,6 +51,9 @@ func (p *Pool) Tick(now clock.Instant) []Event {
 		p.rebuild(now)
 	}
 	p.refresh(now)
+	if change := p.spilled(); change != nil {
+		events = append(events, Event{Spill: change})
+	}
 	return events
 }
 
@@ -120,6 +124,7 @@ func (p *Pool) replace(now clock.Instant, specs []ServerSpec, atStart bool) (add
 		s.limit.Store(int32(spec.requests()))
 		s.conns.setLimit(spec.MaxConnections)
 		s.backup.Store(spec.Backup)
+		s.tier.Store(int32(spec.Tier))
 		servers = append(servers, s)
 	}
 	for _, s := range before {
@@ -184,32 +189,24 @@ func (p *Pool) rebuild(now clock.Instant) {
 	if p.queued = p.queued || bounded; p.queued { // also later on: somebody may just be about to wait
 		pickers++
 	}
-	p.view.Store(newView(p.usable(), set.policy, pickers))
+	levels, list := p.arrange()
+	v := newView(levels, set.policy, pickers)
+	v.turns, v.list = p.turns, list
+	p.view.Store(v)
 	p.built, p.dirty = now, false
 	p.bounded.Store(bounded)
 	p.released() // a server that is new or up again has room
 }
 
-// usable lists the servers that get requests as things are, by level.
-func (p *Pool) usable() [][]*Server {
-	states := []health.State{health.Up}
+// usable lists the states in which servers get requests as things are.
+func (p *Pool) usable() []health.State {
 	switch {
 	case p.opens():
-		states = []health.State{health.Up, health.Ejected, health.Down}
-	case !slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.takes() && s.State() == health.Up }):
-		states = []health.State{health.Ejected} // better than none
+		return []health.State{health.Up, health.Ejected, health.Down}
+	case slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.takes() && s.State() == health.Up }):
+		return []health.State{health.Up}
 	}
-	var primaries, backups []*Server
-	for _, s := range p.Servers() {
-		switch {
-		case !s.takes() || !slices.Contains(states, s.State()):
-		case s.Backup():
-			backups = append(backups, s)
-		default:
-			primaries = append(primaries, s)
-		}
-	}
-	return [][]*Server{primaries, backups}
+	return []health.State{health.Ejected} // better than none
 }
 
 // opens tells whether so few servers are up that those that are down get requests too. [Envoy: healthy_panic_threshold, Skipper: maxUnhealthyEndpointsRatio]

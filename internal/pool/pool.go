@@ -32,6 +32,7 @@ type ServerSpec struct {
 	Address string // "ip:port" or "unix:/path"
 	Weight  int    // the share of requests; 0: no new clients. The configuration's default is 1; it is not applied here
 	Backup  bool   // used only when no other server is usable
+	Tier    int    // from 0 to MaxTier; requests go to lower ones as far as those are healthy. Of a backup it says nothing
 	// MaxRequests is how many requests it may have in flight; 0: any number.
 	MaxRequests int
 	// MaxConnections is how many connections to it may be open; 0: any number.
@@ -80,6 +81,7 @@ type Pool struct {
 
 	purses []purse // by loop, as the next
 	recent []recent
+	turns  []turn // by loop, and one for the queue
 
 	settings atomic.Pointer[settings]
 	members  atomic.Pointer[membership]
@@ -97,6 +99,7 @@ type Pool struct {
 	adaption adaption
 	queued   bool          // there was a limit once, so that requests could wait
 	swept    clock.Instant // when outliers were last looked for
+	spill    string        // what was last said of where requests go
 
 	_        [64]byte
 	inFlight atomic.Int64 // counted only where the pool has a limit
@@ -113,7 +116,7 @@ type membership struct {
 func New(now clock.Instant, spec Spec) *Pool {
 	p := &Pool{Name: spec.Name, ID: spec.ID, loops: max(spec.Loops, 1), nextID: spec.NextID, notify: spec.Notify, swept: now}
 	p.settings.Store(spec.settings())
-	p.purses, p.recent = make([]purse, p.loops), make([]recent, p.loops)
+	p.purses, p.recent, p.turns = make([]purse, p.loops), make([]recent, p.loops), newTurns(p.loops+1)
 	for i := range p.purses {
 		p.purses[i].second = now
 		if spec.Budget != (Budget{}) {

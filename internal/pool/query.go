@@ -59,3 +59,9 @@ type Policy interface {
 	// configuration. The slice never changes.
 	Build(servers []*Server, loop int) Picker
 }
+
+// Keyed is a policy that sends queries with the same key to the same server.
+type Keyed interface {
+	// Key returns a keyed hash of what q's server follows from; 0: of nothing.
+	Key(q *Query) uint64
+}

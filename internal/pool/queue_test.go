@@ -230,17 +230,19 @@ func (r *random) collect() {
 
 // change changes the pool: limits, servers, health.
 func (r *random) change(at clock.Instant) {
-	list := specs("a b c:2 +d")
+	list := specs("a b c:2 +d e")
 	list = list[:1+r.IntN(len(list))]
 	for i := range list {
-		list[i].MaxRequests = r.IntN(4) // 0: none
+		list[i].MaxRequests = min(r.IntN(12), 1+r.IntN(3)) // 0: none
+		list[i].Tier = r.IntN(2)
 	}
 	if r.IntN(2) == 0 {
 		r.p.Update(at, list)
 		return
 	}
-	servers := r.p.Servers()
-	r.p.Probed(at, servers[r.IntN(len(servers))], health.Result{OK: r.IntN(3) > 0, Duration: ms})
+	for _, s := range r.p.Servers() {
+		r.p.Probed(at, s, health.Result{OK: r.IntN(3) > 0, Duration: ms})
+	}
 	r.p.Tick(at)
 }
 
@@ -290,7 +292,7 @@ func randomPool(limit int) *Pool {
 func TestNoSlotIsFreeWhileSomebodyWaits(t *testing.T) {
 	const events = 1_000_000
 	for _, limit := range []int{0, 3} {
-		p := randomPool(limit)
+		p, spilled := randomPool(limit), 0
 		r := newRandom(7, p)
 		all := map[*Server]bool{}
 		now, waited := start, 0
@@ -309,6 +311,9 @@ func TestNoSlotIsFreeWhileSomebodyWaits(t *testing.T) {
 			for _, s := range p.Servers() {
 				all[s] = true
 			}
+			if p.view.Load().cycle != nil {
+				spilled++
+			}
 			for w := p.queue.first; w != nil; w = w.next {
 				waited++
 				if s := freeFor(p, w.query); s != nil {
@@ -320,6 +325,9 @@ func TestNoSlotIsFreeWhileSomebodyWaits(t *testing.T) {
 		wantEmpty(t, p, all)
 		if waited < events/10 {
 			t.Errorf("only %d looks at one that waits: the test tests nothing", waited)
+		}
+		if spilled < events/100 {
+			t.Errorf("only %d events while the pool spilled: the test tests nothing", spilled)
 		}
 	}
 }

@@ -22,6 +22,7 @@ type Server struct {
 	limit  atomic.Int32 // requests that it may have in flight by configuration; 0: any number
 	most   atomic.Int32 // as many at present
 	backup atomic.Bool
+	tier   atomic.Int32
 	state  atomic.Uint32 // health.State with the agent's word, published by the owner
 	gone   atomic.Bool   // removed from the pool
 	order  atomic.Uint32 // Order, of a person
@@ -96,3 +97,14 @@ func (s *Server) Share() int { return s.Weight() * int(s.share.Load()) }
 
 // Backup tells whether the server is used only when no other one is usable.
 func (s *Server) Backup() bool { return s.backup.Load() }
+
+// Tier is the server's tier, from 0; a backup is in none.
+func (s *Server) Tier() int { return int(s.tier.Load()) }
+
+// rank is the place of its tier in the order in which requests turn to servers.
+func (s *Server) rank() int {
+	if s.Backup() {
+		return backups
+	}
+	return s.Tier()
+}

@@ -78,6 +78,7 @@ var (
 	poolLimit       = describe("pool_request_limit", "Requests that may be at the pool's servers at present; 0: any number.", "pool")
 	poolHedges      = describe("pool_hedges_total", "Exchanges for which a second server was asked while the first had not answered.", "pool")
 	poolHedgesWon   = describe("pool_hedges_won_total", "Of them, those whose answer was the second server's.", "pool")
+	poolLevel       = describe("pool_level_share", "Share of the pool's requests that a tier gets at present, from 0 to 1.", "pool", "tier")
 	poolQueued      = describe("pool_queued_total", "Exchanges that had to wait for a server.", "pool")
 	poolQueueLate   = describe("pool_queue_timeouts_total", "Exchanges that waited for a server for too long.", "pool")
 	poolQueueFull   = describe("pool_queue_overflows_total", "Exchanges that found all servers full and no room to wait.", "pool")
@@ -166,6 +167,9 @@ func (w writer) pool(p *Pool, now *PoolNow, servers []ServerNow) {
 	w.gauge(poolInFlight, float64(inFlight), name)
 	w.gauge(poolWaiting, float64(now.Waiting), name)
 	w.gauge(poolLimit, float64(now.Limit), name)
+	for _, l := range now.Levels {
+		w.gauge(poolLevel, l.Share, name, l.Tier)
+	}
 	w.counter(poolQueued, p.Queued, name)
 	w.counter(poolQueueLate, p.QueueLate, name)
 	w.counter(poolQueueFull, p.QueueFull, name)

@@ -53,6 +53,13 @@ type PoolNow struct {
 	Name    string
 	Waiting int // requests in its queue
 	Limit   int // of its requests in flight; 0: none
+	Levels  []Level
+}
+
+// Level is a tier of a pool that has several.
+type Level struct {
+	Tier  string
+	Share float64 // of the pool's requests, from 0 to 1
 }
 
 // RouteName is a route's.

@@ -26,7 +26,7 @@ func busy() Source {
 			return Names{
 				Listeners: []Name{{1, "web"}},
 				Routes:    []RouteName{{3, "web", "api"}},
-				Pools:     []PoolNow{{2, "app", 3, 0}},
+				Pools:     []PoolNow{{2, "app", 3, 0, []Level{{"0", 0.7}, {"backup", 0.3}}}},
 				Servers: []ServerNow{
 					{ID: 40, Pool: "app", Server: "a:1", State: "up", InFlight: 3, ProbesPassed: 9, ProbesFailed: 1, Ejections: []Count{{"failures", 2}, {"latency", 0}}},
 					{ID: 41, Pool: "app", Server: "b:1", State: "down", InFlight: 2, Agent: &AgentNow{Answered: 4, Failed: 2, Share: 0.5}},
@@ -61,6 +61,8 @@ func TestHandlerShowsSums(t *testing.T) {
 		`poise_server_agent_answers_total{pool="app",result="answered",server="b:1"} 4`,
 		`poise_server_agent_answers_total{pool="app",result="failed",server="b:1"} 2`,
 		`poise_server_agent_weight_ratio{pool="app",server="b:1"} 0.5`,
+		`poise_pool_level_share{pool="app",tier="0"} 0.7`,
+		`poise_pool_level_share{pool="app",tier="backup"} 0.3`,
 		`poise_listener_sent_bytes_total{listener="web"} 80`,
 		`poise_listener_connections{listener="web"} 2`,
 		`poise_listener_connections_opened_total{listener="web"} 4`,

@@ -77,7 +77,8 @@ func scraped(t *testing.T) map[string]string {
 		},
 		Names: func() stats.Names {
 			return stats.Names{
-				Listeners: []stats.Name{{Name: "l"}}, Routes: []stats.RouteName{{Listener: "l", Route: "r"}}, Pools: []stats.PoolNow{{Name: "p"}},
+				Listeners: []stats.Name{{Name: "l"}}, Routes: []stats.RouteName{{Listener: "l", Route: "r"}},
+				Pools:   []stats.PoolNow{{Name: "p", Levels: []stats.Level{{}}}},
 				Servers: []stats.ServerNow{{Pool: "p", Server: "s", State: "up", Ejections: []stats.Count{{Name: "failures"}}, Agent: &stats.AgentNow{}}},
 			}
 		},

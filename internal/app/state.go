@@ -86,13 +86,16 @@ func (a *App) statNames() stats.Names {
 	now := a.now.Load()
 	n.Routes = now.routes
 	for _, p := range now.pools {
-		pn := stats.PoolNow{ID: p.pool.ID, Name: p.cfg.Name, Waiting: p.pool.Waiting(), Limit: p.pool.Limit()}
+		pn := stats.PoolNow{ID: p.pool.ID, Name: p.cfg.Name, Waiting: p.pool.Waiting(), Limit: p.pool.Limit(), Opened: p.pool.Opened()}
 		for _, l := range levelsOf(p.pool) {
 			pn.Levels = append(pn.Levels, stats.Level{Tier: l.Name(), Share: float64(l.Share) / 100})
 		}
 		n.Pools = append(n.Pools, pn)
 		for _, s := range p.pool.Servers() {
-			now := stats.ServerNow{ID: s.ID, Pool: s.Pool, Server: s.Name, State: s.Condition(), InFlight: s.InFlight(), MaxConnections: s.MaxConnections()}
+			now := stats.ServerNow{
+				ID: s.ID, Pool: s.Pool, Server: s.Name, State: s.Condition(), Weight: float64(s.Share()) / 100, InFlight: s.InFlight(),
+				MaxConnections: s.MaxConnections(),
+			}
 			for _, c := range pool.Causes() {
 				now.Ejections = append(now.Ejections, stats.Count{Name: c.String(), N: s.Ejections(c)})
 			}

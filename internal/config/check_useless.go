@@ -55,27 +55,29 @@ func (c *checker) uselessRetry(r *Retry, alone bool) {
 	if c.broken[r] || c.broken[&r.Attempts] || c.broken[&r.Repeats] || c.broken[&r.Budget] || c.broken[&r.BudgetFloor] || c.broken[&r.On] {
 		return
 	}
-	none := r.Budget == 0 && r.BudgetFloor == 0
 	why := ""
 	switch {
 	case r.Attempts == 1:
 		why = "attempts is 1, so nothing is tried again"
 	case r.Repeats == 0:
 		why = "repeats is 0, so nothing is sent again"
-	case none:
+	case r.Budget == 0 && r.BudgetFloor == 0:
 		why = "budget and budget_floor are 0, so nothing is sent again"
-	case alone:
-		why = "the pool has one server, whose answer stands"
+	case !slices.ContainsFunc(r.On, func(x Cause) bool { return x.Name != OnConnect }):
+		why = "on has nothing that follows a request which was sent"
 	}
-	if !none && (r.Attempts == 1 || r.Repeats == 0) {
+	if why != "" {
 		if c.set(&r.Budget) && r.Budget > 0 {
 			c.warn(c.at[&r.Budget], "budget has no effect: "+why, "")
 		} else if c.set(&r.BudgetFloor) && r.BudgetFloor > 0 {
 			c.warn(c.at[&r.BudgetFloor], "budget_floor has no effect: "+why, "")
 		}
 	}
-	if none && r.Attempts > 1 && c.set(&r.Repeats) && r.Repeats > 0 {
+	if why != "" && r.Attempts > 1 && c.set(&r.Repeats) && r.Repeats > 0 {
 		c.warn(c.at[&r.Repeats], "repeats has no effect: "+why, "")
+	}
+	if why == "" && alone {
+		why = "the pool has one server, whose answer stands"
 	}
 	if why == "" || r.Attempts == 1 || !c.set(&r.On) {
 		return // with one attempt on has no effect at all, and that is said already
@@ -133,7 +135,7 @@ func (c *checker) uselessLimits(p *Pool) {
 	if c.good(&q.Timeout) && c.good(&q.Length) && q.Length == 0 {
 		c.warn(c.at[&q.Timeout], "timeout has no effect: length is 0, so nothing waits", "")
 	}
-	if !c.good(&p.MaxRequests) || p.MaxRequests == 0 {
+	if c.broken[&p.MaxRequests] {
 		return
 	}
 	sum, all := 0, true
@@ -141,16 +143,30 @@ func (c *checker) uselessLimits(p *Pool) {
 		if c.broken[s] || c.broken[&s.MaxRequests] {
 			return
 		}
-		if sum += s.MaxRequests; s.MaxRequests > p.MaxRequests {
+		if sum += s.MaxRequests; p.MaxRequests > 0 && s.MaxRequests > p.MaxRequests {
 			c.warn(c.at[&s.MaxRequests], fmt.Sprintf("max_requests has no effect: it is more than the pool's (%d)", p.MaxRequests), "")
 		}
 		all = all && s.MaxRequests > 0
 	}
-	if _, known := c.count(p); known && all && sum < p.MaxRequests {
-		c.warn(c.at[&p.MaxRequests], fmt.Sprintf("max_requests has no effect: the servers' make %d together", sum), "")
+	most, why := p.MaxRequests, fmt.Sprintf("max_requests (%d) is less", p.MaxRequests)
+	if _, known := c.count(p); known && all && (most == 0 || sum < most) {
+		if why = fmt.Sprintf("the servers' max_requests make %d together", sum); most > 0 {
+			c.warn(c.at[&p.MaxRequests], "max_requests has no effect: "+why, "")
+		}
+		most = sum
 	}
-	if a := p.Adaptive; a != nil && c.good(&a.Max) && a.Max > p.MaxRequests && a.Min < p.MaxRequests {
-		c.warn(c.at[&a.Max], fmt.Sprintf("max has no effect: max_requests (%d) is less", p.MaxRequests), "")
+	c.uselessAdaptive(p, most, why)
+}
+
+// uselessAdaptive looks for a limit that finds itself where others leave it no room: most, for the reason why. 0: they leave it all.
+func (c *checker) uselessAdaptive(p *Pool, most int, why string) {
+	a := p.Adaptive
+	switch {
+	case a == nil || c.broken[a] || c.broken[&a.Min] || most == 0:
+	case most <= a.Min && most != p.MaxRequests: // else that is said with the rest of adaptive
+		c.warn(c.at[a], fmt.Sprintf("adaptive has no effect: %s, which is not more than its min (%d)", why, a.Min), "")
+	case most > a.Min && c.good(&a.Max) && a.Max > most:
+		c.warn(c.at[&a.Max], "max has no effect: "+why, "")
 	}
 }
 

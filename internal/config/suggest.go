@@ -18,6 +18,7 @@ var synonyms = map[string][]string{
 	"rules": {"routes"}, "locations": {"routes"}, "paths": {"path"}, "prefix": {"path"}, "path_prefix": {"path"}, "domain": {"host"},
 	"check": {"health"}, "checks": {"health"}, "health_check": {"health"}, "healthcheck": {"health"}, "health_checks": {"health"},
 	"sticky": {"affinity"}, "stickiness": {"affinity"}, "persistence": {"affinity"}, "session_affinity": {"affinity"},
+	"maxidle": {"idle"}, "max_idle": {"idle"}, "maxlife": {"life"}, "max_life": {"life"}, "max_age": {"ttl"}, "maxage": {"ttl"}, "expires": {"ttl"},
 	"consistent_hash": {"hash"}, "consistent": {"hash"}, "source_ip": {"source", IPHash}, "client_ip": {"source"},
 	"threads": {"loops"}, "workers": {"loops"}, "cpus": {"loops"}, "log": {"access_log"}, "logs": {"access_log"}, "logging": {"access_log"},
 	"metrics": {"admin"}, "expected_status": {"status"}, "unhealthy_threshold": {"fall"}, "healthy_threshold": {"rise"},

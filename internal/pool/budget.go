@@ -22,8 +22,9 @@ type purse struct {
 	saved  int           // in thousandths of a repeat
 	earned int           // in the present second, likewise
 	before int           // in the second before
+	floor  int           // what there is in each second, likewise
 	second clock.Instant // when the present one began
-	_      [128 - 5*8]byte
+	_      [128 - 6*8]byte
 }
 
 const (
@@ -61,6 +62,7 @@ func (p *Pool) SpendRepeat(now clock.Instant, loop int) bool {
 
 // tick makes up, for each second that is over, what is missing to the floor.
 func (u *purse) tick(now clock.Instant, floor int) {
+	u.floor = floor
 	over := int(now.Sub(u.second) / time.Second)
 	if over < 1 {
 		return
@@ -83,5 +85,5 @@ func (u *purse) earn(n int) {
 func (u *purse) save(n int) { u.saved = max(u.saved, min(u.saved+n, u.depth())) }
 
 // depth is how much can be saved: as many repeats as there are exchanges under way, so that if all their servers die all can be repeated, once; or a second's
-// earnings, since a server that fails at once gets many requests before it is out.
-func (u *purse) depth() int { return max(leastDepth, u.active*wholeRepeat, u.before) }
+// earnings, since a server that fails at once gets many requests before it is out; or a second's floor.
+func (u *purse) depth() int { return max(leastDepth, u.active*wholeRepeat, u.before, u.floor) }

@@ -122,6 +122,22 @@ func TestBudgetFloor(t *testing.T) {
 	}
 }
 
+// A floor of more than what is always saved up holds as well.
+func TestBudgetLargeFloor(t *testing.T) {
+	p := budgeted(Budget{Share: 20, Floor: 500}, 2)
+	for second := range 3 {
+		for loop := range 2 {
+			if got := spend(p, start.Add(time.Duration(second)*time.Second), loop, 1000); got != 250 {
+				t.Errorf("loop %d had %d repeats in second %d, want its half of 500", loop, got, second)
+			}
+		}
+	}
+	p.Configure(start.Add(3*time.Second), Spec{Name: "p", Policy: &inOrder{}, Budget: Budget{Floor: 900}, Loops: 2})
+	if got := spend(p, start.Add(3*time.Second), 0, 1000); got != 450 {
+		t.Errorf("%d repeats with another floor, want half of 900", got)
+	}
+}
+
 func TestBudgetOfNone(t *testing.T) {
 	p := budgeted(Budget{}, 1)
 	if got := spend(p, start.Add(time.Hour), 0, 1000); got != 0 {

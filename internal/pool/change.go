@@ -189,19 +189,20 @@ func (p *Pool) rebuild(now clock.Instant) {
 	if p.queued = p.queued || bounded; p.queued { // also later on: somebody may just be about to wait
 		pickers++
 	}
-	levels, list := p.arrange()
+	opened := p.opens()
+	levels, list := p.arrange(p.usable(opened))
 	v := newView(levels, set.policy, pickers)
-	v.turns, v.list = p.turns, list
+	v.turns, v.list, v.opened = p.turns, list, opened
 	p.view.Store(v)
 	p.built, p.dirty = now, false
 	p.bounded.Store(bounded)
 	p.released() // a server that is new or up again has room
 }
 
-// usable lists the states in which servers get requests as things are.
-func (p *Pool) usable() []health.State {
+// usable lists the states in which servers get requests as things are. opened: also those that are down.
+func (p *Pool) usable(opened bool) []health.State {
 	switch {
-	case p.opens():
+	case opened:
 		return []health.State{health.Up, health.Ejected, health.Down}
 	case slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.takes() && s.State() == health.Up }):
 		return []health.State{health.Up}

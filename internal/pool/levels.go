@@ -43,11 +43,10 @@ func (m *members) health() int {
 	return min(whole, max(1, reserve*m.up/m.known))
 }
 
-// arrange sorts the usable servers into levels, and says what share of the requests each one gets. mu is held.
-func (p *Pool) arrange() (levels []level, list []Level) {
+// arrange sorts the servers in the states that get requests into levels, and says what share of the requests each one gets. mu is held.
+func (p *Pool) arrange(states []health.State) (levels []level, list []Level) {
 	var tiers [backups + 1]level
 	var counts [backups + 1]members
-	states := p.usable()
 	for _, s := range p.Servers() {
 		if !s.takes() {
 			continue

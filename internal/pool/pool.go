@@ -120,7 +120,8 @@ func New(now clock.Instant, spec Spec) *Pool {
 	for i := range p.purses {
 		p.purses[i].second = now
 		if spec.Budget != (Budget{}) {
-			p.purses[i].save(leastDepth)
+			p.purses[i].floor = spec.Budget.Floor * wholeRepeat / p.loops
+			p.purses[i].save(max(leastDepth, p.purses[i].floor))
 		}
 	}
 	if p.nextID == nil {
@@ -243,3 +244,6 @@ func (p *Pool) Generation() uint64 { return p.members.Load().generation }
 
 // Usable returns how many servers requests go to as things are.
 func (p *Pool) Usable() int { return p.view.Load().size() }
+
+// Opened tells whether servers that are down get requests, since too few are up.
+func (p *Pool) Opened() bool { return p.view.Load().opened }

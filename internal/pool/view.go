@@ -8,6 +8,7 @@ type view struct {
 	levels  []level  // those that have servers, in the order in which requests turn to them
 	pickers int      // of each level: one for each loop and, where requests may wait, one for who hands slots over to them
 	list    []Level  // what is told of levels: also of those that have no servers at present
+	opened  bool     // servers that are down are among them
 
 	// A hundred requests' levels: evenly mixed, for one request after the other, and in order, for keys. nil: the first level takes all.
 	cycle, sorted []uint8

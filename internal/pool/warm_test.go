@@ -48,15 +48,16 @@ func TestFailOpen(t *testing.T) {
 		servers string
 		down    int // of them, the first ones
 		want    int // how many get requests
+		opened  bool
 	}{
-		{"all are up", 0, "a b c d", 0, 4},
-		{"one is left", 0, "a b c d", 3, 1},
-		{"none is left", 0, "a b c d", 4, 4},
-		{"none is left, never open", -1, "a b c d", 4, 0},
-		{"more than the share", 50, "a b c d", 1, 3},
-		{"the share", 50, "a b c d", 2, 4},
-		{"a server without weight counts as none", 50, "a b c:0 d:0", 1, 2},
-		{"with all up and a high share", 99, "a b", 0, 2},
+		{"all are up", 0, "a b c d", 0, 4, false},
+		{"one is left", 0, "a b c d", 3, 1, false},
+		{"none is left", 0, "a b c d", 4, 4, true},
+		{"none is left, never open", -1, "a b c d", 4, 0, false},
+		{"more than the share", 50, "a b c d", 1, 3, false},
+		{"the share", 50, "a b c d", 2, 4, true},
+		{"a server without weight counts as none", 50, "a b c:0 d:0", 1, 2, true},
+		{"with all up and a high share", 99, "a b", 0, 2, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := New(start, Spec{Name: "app", Policy: &inOrder{}, Servers: specs(tt.servers), Health: &health.Settings{Fall: 1, Rise: 1}, FailOpen: tt.share})
@@ -70,6 +71,9 @@ func TestFailOpen(t *testing.T) {
 			p.Tick(start.Add(time.Second))
 			if n := p.Usable(); n != tt.want {
 				t.Errorf("servers that get requests = %d, want %d", n, tt.want)
+			}
+			if got := p.Opened(); got != tt.opened {
+				t.Errorf("Opened = %v, want %v", got, tt.opened)
 			}
 		})
 	}

@@ -82,9 +82,11 @@ var (
 	poolQueued      = describe("pool_queued_total", "Exchanges that had to wait for a server.", "pool")
 	poolQueueLate   = describe("pool_queue_timeouts_total", "Exchanges that waited for a server for too long.", "pool")
 	poolQueueFull   = describe("pool_queue_overflows_total", "Exchanges that found all servers full and no room to wait.", "pool")
+	poolOpened      = describe("pool_fail_open", "1 while servers that are down get requests, since too few are up, else 0.", "pool")
 	poolServers     = describe("pool_servers", "Servers of the pool, by state.", "pool", "state")
 
 	serverUp          = describe("server_up", "1 where the server gets requests, as far as its health and orders go, else 0.", "pool", "server")
+	serverWeight      = describe("server_weight", "The server's weight at present: less than its own while it starts slowly.", "pool", "server")
 	serverInFlight    = describe("server_in_flight_requests", "Requests that are at the server.", "pool", "server")
 	serverRequests    = describe("server_requests_total", "Attempts that were answered, by the class of the status.", "pool", "server", "code")
 	serverDurations   = describe("server_duration_seconds", "Time that an attempt took, with those that failed.", "pool", "server")
@@ -173,17 +175,15 @@ func (w writer) pool(p *Pool, now *PoolNow, servers []ServerNow) {
 	w.counter(poolQueued, p.Queued, name)
 	w.counter(poolQueueLate, p.QueueLate, name)
 	w.counter(poolQueueFull, p.QueueFull, name)
+	w.gauge(poolOpened, oneIf(now.Opened), name)
 	for i, state := range states {
 		w.gauge(poolServers, float64(count[i]), name, state)
 	}
 }
 
 func (w writer) server(s *Server, n *ServerNow) {
-	up := 0.0
-	if n.State == "up" {
-		up = 1
-	}
-	w.gauge(serverUp, up, n.Pool, n.Server)
+	w.gauge(serverUp, oneIf(n.State == "up"), n.Pool, n.Server)
+	w.gauge(serverWeight, n.Weight, n.Pool, n.Server)
 	w.gauge(serverInFlight, float64(n.InFlight), n.Pool, n.Server)
 	w.codes(serverRequests, &s.Codes, n.Pool, n.Server)
 	w.histogram(serverDurations, &s.Durations, n.Pool, n.Server)
@@ -220,14 +220,18 @@ func (w writer) loop(s *Snapshot, name string) {
 }
 
 func (w writer) reloads(r Reloads) {
-	ok := 0.0
-	if r.OK {
-		ok = 1
-	}
-	w.gauge(configOK, ok)
+	w.gauge(configOK, oneIf(r.OK))
 	w.gauge(configAt, float64(r.Last.UnixMilli())/1000)
 	w.counter(configCounts, r.Succeeded, "success")
 	w.counter(configCounts, r.Failed, "failure")
+}
+
+// oneIf is the gauge of something that is or is not so.
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func (w writer) counter(d *prometheus.Desc, n uint64, labels ...string) {

@@ -51,8 +51,9 @@ type Name struct {
 type PoolNow struct {
 	ID      int
 	Name    string
-	Waiting int // requests in its queue
-	Limit   int // of its requests in flight; 0: none
+	Waiting int  // requests in its queue
+	Limit   int  // of its requests in flight; 0: none
+	Opened  bool // servers that are down get requests
 	Levels  []Level
 }
 
@@ -72,7 +73,8 @@ type RouteName struct {
 type ServerNow struct {
 	ID                         int
 	Pool, Server               string
-	State                      string // "checking", "up", "down", "ejected"; "draining", "maint" by order
+	State                      string  // "checking", "up", "down", "ejected"; "draining", "maint" by order
+	Weight                     float64 // as far as it counts at present
 	InFlight                   int
 	MaxConnections             int // 0: any number
 	ProbesPassed, ProbesFailed uint64

@@ -140,6 +140,9 @@ func everything(l *Loop) {
 	}
 	l.Start(3)
 	l.Unavailable(2)
+	l.Queued(2, false, false)
+	l.Queued(2, false, true)
+	l.Queued(2, true, false)
 	l.ClientOpened(1)
 	l.ClientOpened(1)
 	l.ClientClosed(1)

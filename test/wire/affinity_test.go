@@ -91,3 +91,42 @@ func TestRX8ManyAddresses(t *testing.T) {
 		}
 	})
 }
+
+// The log tells what became of an address: new, known, and moved when its server is down.
+func TestAffinityByAddress(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		servers := map[string]*testkit.Server{"one": named(t, "one"), "two": named(t, "two")}
+		p := testkit.Start(t, s, fmt.Sprintf("listeners: [{ address: 127.0.0.1:0, trusted_proxies: [127.0.0.1], pool: app }]\n"+
+			"pools: { app: { servers: [%s, %s], policy: round_robin, affinity: { source: {} }, %s } }\n", servers["one"].Addr, servers["two"].Addr, fastProbes))
+		c := testkit.Dial(t, p.Addr)
+		ask := func(path string) string {
+			c.Send(getOf(path, "X-Forwarded-For: 192.0.2.7"))
+			return c.Read("GET").Body
+		}
+		testkit.Eventually(t, "servers that are up", func() bool {
+			up := p.App.Status().Pools[0].Servers
+			return up[0].State == "up" && up[1].State == "up"
+		})
+		home := ask("/new")
+		for range 4 {
+			if got := ask("/known"); got != home {
+				t.Errorf("the client of %s is on %s", home, got)
+			}
+		}
+		servers[home].Stop()
+		testkit.Eventually(t, "server that is down", func() bool {
+			up := p.App.Status().Pools[0].Servers
+			return up[0].State == "down" || up[1].State == "down"
+		})
+		away := ask("/moved")
+		if again := ask("/stays"); away == home || again != away {
+			t.Errorf("the client of %s, which is down, is on %s and then on %s", home, away, again)
+		}
+		for path, want := range map[string]string{"/new": "--NI", "/known": "--VN", "/moved": "--DU", "/stays": "--VN"} {
+			if got := p.Await(t, path).End; got != want {
+				t.Errorf("the record of %s ends %s, want %s", path, got, want)
+			}
+		}
+	})
+}

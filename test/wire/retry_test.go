@@ -197,3 +197,29 @@ func wantAttempts(t *testing.T, p *testkit.Poise, want map[string]int) {
 		}
 	}
 }
+
+// Before a second repeat and each one after it there is a pause, by chance: of some requests one at least waits for long.
+func TestRetryPauses(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		var servers []*testkit.Server
+		for range 8 {
+			servers = append(servers, testkit.Serve(t, testkit.Answer("HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno")))
+		}
+		p := beforeServers(t, s, servers, "retry: { attempts: 8, repeats: 7, on: [503], budget: 100%, budget_floor: 1000 }")
+		const requests = 3
+		c := testkit.Dial(t, p.Addr)
+		for range requests { // one by one, since few repeats are saved up at the start
+			wantResponse(t, "GET", c.Get("/x"), 503, "no")
+		}
+		longest := 0.0
+		for _, r := range p.Parsed(t, requests)["/x"] {
+			if longest = max(longest, r.Queue); r.Attempts != 8 {
+				t.Errorf("%d attempts, want 8", r.Attempts)
+			}
+		}
+		if longest < 100 { // 440 are to be expected of each
+			t.Errorf("the longest time until the last try was %v ms, want pauses of some 100", longest)
+		}
+	})
+}

@@ -125,6 +125,7 @@ func (p *Pool) replace(now clock.Instant, specs []ServerSpec, atStart bool) (add
 		s.conns.setLimit(spec.MaxConnections)
 		s.backup.Store(spec.Backup)
 		s.tier.Store(int32(spec.Tier))
+		s.zone.Store(&spec.Zone)
 		servers = append(servers, s)
 	}
 	for _, s := range before {

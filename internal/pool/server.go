@@ -23,6 +23,7 @@ type Server struct {
 	most   atomic.Int32 // as many at present
 	backup atomic.Bool
 	tier   atomic.Int32
+	zone   atomic.Pointer[string]
 	state  atomic.Uint32 // health.State with the agent's word, published by the owner
 	gone   atomic.Bool   // removed from the pool
 	order  atomic.Uint32 // Order, of a person
@@ -108,3 +109,6 @@ func (s *Server) rank() int {
 	}
 	return s.Tier()
 }
+
+// Zone is the zone that the server is in; empty: it is in none.
+func (s *Server) Zone() string { return *s.zone.Load() }

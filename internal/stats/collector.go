@@ -78,8 +78,8 @@ var (
 	poolLimit       = describe("pool_request_limit", "Requests that may be at the pool's servers at present; 0: any number.", "pool")
 	poolHedges      = describe("pool_hedges_total", "Exchanges for which a second server was asked while the first had not answered.", "pool")
 	poolHedgesWon   = describe("pool_hedges_won_total", "Of them, those whose answer was the second server's.", "pool")
-	poolLevel       = describe("pool_level_share", "Share of the pool's requests that a tier, or its servers of a zone, get at present, from 0 to 1.", "pool", "tier",
-		"zone")
+	poolLevel       = describe("pool_level_share", "Share of the pool's requests that a tier, or its part in or out of the zone, gets at present, from 0 to 1.",
+		"pool", "tier", "zone")
 	poolQueued    = describe("pool_queued_total", "Exchanges that had to wait for a server.", "pool")
 	poolQueueLate = describe("pool_queue_timeouts_total", "Exchanges that waited for a server for too long.", "pool")
 	poolQueueFull = describe("pool_queue_overflows_total", "Exchanges that found all servers full and no room to wait.", "pool")

@@ -25,6 +25,9 @@ func (p *Pool) Probed(now clock.Instant, s *Server, r health.Result) (Event, boo
 	if s.owner != p || s.gone.Load() {
 		return Event{}, false
 	}
+	if s.machine.Failing() == 0 && !r.OK && s.State() != health.Down {
+		s.silent.Store(true) // until a request says otherwise
+	}
 	e, turned := s.machine.Probed(now, r)
 	if !turned {
 		return Event{}, false
@@ -44,7 +47,7 @@ func (p *Pool) Tick(now clock.Instant) []Event {
 		}
 	}
 	events = append(events, p.judge(now)...)
-	p.dirty = p.dirty || p.warms(now)
+	p.dirty = p.dirty || p.warms(now) || p.tried(now)
 	p.adapt(now)
 	if ended := p.endDrains(now); len(ended) > 0 {
 		events = append(events, ended...)
@@ -183,14 +186,17 @@ func (p *Pool) refresh(now clock.Instant) {
 
 // rebuild builds and swaps the view. mu is held.
 func (p *Pool) rebuild(now clock.Instant) {
+	opened := p.opens()
+	for _, s := range p.Servers() {
+		s.try(opened)
+	}
 	p.warmUp(now)
 	set := p.settings.Load()
 	p.setLimit()
-	bounded, pickers := p.limit.Load() > 0 || slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.allowed() > 0 }), p.loops
+	bounded, pickers := p.limit.Load() > 0 || slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.most.Load() != 0 }), p.loops
 	if p.queued = p.queued || bounded; p.queued { // also later on: somebody may just be about to wait
 		pickers++
 	}
-	opened := p.opens()
 	levels, list := p.arrange(p.usable(opened))
 	v := newView(levels, set.policy, pickers)
 	v.turns, v.list, v.opened = p.turns, list, opened
@@ -198,37 +204,4 @@ func (p *Pool) rebuild(now clock.Instant) {
 	p.built, p.dirty = now, false
 	p.bounded.Store(bounded)
 	p.released() // a server that is new or up again has room
-}
-
-// usable lists the states in which servers get requests as things are. opened: also those that are down.
-func (p *Pool) usable(opened bool) []health.State {
-	switch {
-	case opened:
-		return []health.State{health.Up, health.Ejected, health.Down}
-	case slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.takes() && s.State() == health.Up }):
-		return []health.State{health.Up}
-	}
-	return []health.State{health.Ejected} // better than none
-}
-
-// opens tells whether so few servers are up that those that are down get requests too. [Envoy: healthy_panic_threshold, Skipper: maxUnhealthyEndpointsRatio]
-func (p *Pool) opens() bool {
-	share := p.settings.Load().failOpen
-	if share < 0 || !p.known() {
-		return false
-	}
-	up, down, all := 0, 0, 0
-	for _, s := range p.Servers() {
-		if !s.takes() {
-			continue
-		}
-		all++
-		switch s.State() {
-		case health.Down:
-			down++
-		default: // an ejected one can serve, if need be
-			up++
-		}
-	}
-	return down > 0 && up*100 <= all*share
 }

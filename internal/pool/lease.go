@@ -12,13 +12,14 @@ type Lease struct {
 // Server is the server that was chosen; nil after End.
 func (l *Lease) Server() *Server { return l.server }
 
-// Tell says what the request came to, for its server's sake: took is the time until the answer's head; 0: it says
-// nothing about the server. Of several outcomes of one lease all count.
+// Tell says what the request came to, for its server's sake: took is the time until the answer's head, or until it
+// was given up; 0: it says nothing about the server. Of several outcomes of one lease all count.
 func (l *Lease) Tell(o Outcome, took time.Duration) {
 	s := l.server
 	if s == nil {
 		return
 	}
+	s.judged(o, took)
 	set := s.owner.settings.Load()
 	rule := &set.eject
 	if *rule == (Eject{}) && set.adapt.Max == 0 {

@@ -180,10 +180,14 @@ func (m *Machine) State() State {
 }
 
 // Pace is the time from the start of the last probe to that of the next. It is short while a row of results has begun that may end in another state,
-// and while the server is ejected: what is soon over shall not be waited for.
+// and while the server is ejected: what is soon over shall not be waited for. A row never makes the probes of a server that is down rarer.
 func (m *Machine) Pace() time.Duration {
 	switch s := m.State(); {
-	case s == Ejected, s == Up && m.fails > 0, s == Down && m.oks > 0:
+	case s == Down && m.oks > 0:
+		return min(m.settings.FastInterval, m.settings.DownInterval)
+	case s == Down:
+		return m.settings.DownInterval
+	case s == Ejected, s == Up && m.fails > 0:
 		return m.settings.FastInterval
 	}
 	return m.settings.Interval

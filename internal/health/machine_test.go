@@ -102,9 +102,6 @@ func TestMachine(t *testing.T) {
 				if m.Usable() != (s.state == Up) || m.Known() != (s.state != Checking) {
 					t.Errorf("step %d: Usable = %v, Known = %v in state %v", i, m.Usable(), m.Known(), s.state)
 				}
-				if changed && m.Since() != now {
-					t.Errorf("step %d: Since = %v, want %v", i, m.Since(), now)
-				}
 			}
 		})
 	}

@@ -174,12 +174,16 @@ func TestForgetUndoesWhatAgentsDid(t *testing.T) {
 	p, _ := newPool("a b c", nil)
 	p.Heard(start, p.server(t, "a"), "down maint 10% maxconn:1")
 	p.Heard(start, p.server(t, "b"), "drain")
+	p.Tick(start.Add(time.Second))
+	if s := p.server(t, "a"); s.Share() != 10 || s.most.Load() != 1 {
+		t.Errorf("as its agent says a's share = %d, its limit %d; want 10 and 1", s.Share(), s.most.Load())
+	}
 	events := p.Forget(start.Add(time.Second))
 	if len(events) != 3 || !slices.Equal(p.usableNow(), []string{"a", "b", "c"}) || p.Agent(p.server(t, "a")) != (health.Agent{}) {
 		t.Errorf("%d events, usable %v, a's agent %v; want 3, all, nothing", len(events), p.usableNow(), p.Agent(p.server(t, "a")))
 	}
-	if s := p.server(t, "a"); s.Share() != 100 || s.Full() {
-		t.Errorf("a's share = %d, full = %v; want 100, false", s.Share(), s.Full())
+	if s := p.server(t, "a"); s.Share() != 100 || s.most.Load() != 0 {
+		t.Errorf("a's share = %d, its limit %d; want 100 and none", s.Share(), s.most.Load())
 	}
 }
 

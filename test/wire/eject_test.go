@@ -61,6 +61,35 @@ eject: { time: 600ms }
 	}
 }
 
+// A server that was ejected stays so over a reload that keeps it; one that went and comes back is another one.
+func TestEjectionOverReloads(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		bad := testkit.Serve(t, testkit.Answer("HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno"))
+		good := testkit.Serve(t, testkit.Answer("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood"))
+		text := "listen: 127.0.0.1:0\npolicy: round_robin\nservers: [" + good.Addr + "%s]\neject: { time: 10m, max_time: 10m, consecutive_failures: %d }\n"
+		weighed := fmt.Sprintf(", { address: %s, weight: 3 }", bad.Addr)
+		p := testkit.Start(t, s, fmt.Sprintf(text, ", "+bad.Addr, 5))
+		state := func() string { return p.App.Status().Pools[0].Servers[1].State }
+		c := testkit.Dial(t, p.Addr)
+		testkit.Eventually(t, "ejection", func() bool { c.Get("/"); return state() == "ejected" })
+		p.Reload(t, fmt.Sprintf(text, weighed, 100))
+		if got := state(); got != "ejected" {
+			t.Errorf("after a reload with another weight and other rules it is %s, want ejected", got)
+		}
+		for range 20 {
+			if r := c.Get("/"); r.Body != "good" {
+				t.Fatalf("after a reload an ejected server answers %d", r.StatusCode)
+			}
+		}
+		p.Reload(t, fmt.Sprintf(text, "", 100))
+		p.Reload(t, fmt.Sprintf(text, weighed, 100))
+		if got := state(); got != "up" {
+			t.Errorf("when it is back it is %s, want up", got)
+		}
+	})
+}
+
 // A server that is ejected is probed at once, however long the interval is, so that probes that pass soon have it back.
 func TestEjectedServerIsProbedAtOnce(t *testing.T) {
 	t.Parallel()

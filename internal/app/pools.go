@@ -206,7 +206,9 @@ func budgetOf(r *config.Retry) pool.Budget {
 }
 
 func healthOf(h *config.Health) health.Settings {
-	return health.Settings{Interval: h.Interval, FastInterval: h.FastInterval, Timeout: h.Timeout, Fall: h.Fall, Rise: h.Rise}
+	return health.Settings{
+		Interval: h.Interval, FastInterval: h.FastInterval, DownInterval: h.DownInterval, Timeout: h.Timeout, Fall: h.Fall, Rise: h.Rise,
+	}
 }
 
 func randomBytes() []byte {

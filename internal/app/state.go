@@ -143,7 +143,8 @@ func (a *App) Status() Status {
 			m := p.pool.Health(s)
 			ss := ServerStatus{
 				Name: s.Name, Address: s.Address, State: s.Condition(), Health: m.State().String(), Weight: s.Weight(), Backup: s.Backup(), Tier: s.Tier(),
-				Zone: s.Zone(), InFlight: s.InFlight(), Since: clock.Now().Sub(m.Since()).Seconds(), LastProbe: lastProbe(m), Agent: agentInWords(p, s),
+				Zone: s.Zone(), InFlight: s.InFlight(), Since: clock.Now().Sub(p.pool.Since(s)).Seconds(), LastProbe: lastProbe(m),
+				Agent: agentInWords(p, s),
 			}
 			if s.ID < len(sum.Servers) {
 				ss.Requests = total(sum.Servers[s.ID].Codes)

@@ -53,7 +53,7 @@ type ServerStatus struct {
 	InFlight int    `json:"in_flight"`
 	Requests uint64 `json:"requests"` // attempts that got a response
 	Failures uint64 `json:"failures"`
-	// Since is how long the server is in this state, in seconds.
+	// Since is how long the server is in State, in seconds, whoever brought it about.
 	Since float64 `json:"since_seconds"`
 	// LastProbe says how the last probe ended; empty without probes.
 	LastProbe string `json:"last_probe,omitempty"`

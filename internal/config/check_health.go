@@ -21,6 +21,14 @@ func (c *checker) health(h *Health) {
 	if c.good(&h.FastInterval) && !c.broken[&h.Interval] && h.FastInterval >= h.Interval {
 		c.warn(c.at[&h.FastInterval], fmt.Sprintf("fast_interval has no effect: interval (%s) is not longer", formatDuration(h.Interval)), "")
 	}
+	if c.good(&h.DownInterval) && h.DownInterval > 0 && !c.broken[&h.Interval] {
+		switch {
+		case h.DownInterval == h.Interval:
+			c.warn(c.at[&h.DownInterval], "down_interval has no effect: it is the same as interval", "")
+		case !c.broken[&h.Timeout] && h.DownInterval < h.Timeout && h.Timeout <= h.Interval:
+			c.warn(c.at[&h.DownInterval], fmt.Sprintf("timeout (%s) is longer than down_interval: a probe that hangs delays the next", formatDuration(h.Timeout)), "")
+		}
+	}
 	if h.HTTP != nil && !c.broken[h.HTTP] {
 		c.httpProbe(h.HTTP)
 	}

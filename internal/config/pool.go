@@ -131,6 +131,8 @@ type Health struct {
 	// FastInterval is the same while a row of results has begun that may change the server's state, and while it is ejected. 0s: a quarter of interval, 100ms at
 	// least; never more than interval.
 	FastInterval time.Duration `yaml:"fast_interval" default:"0s" min:"0s" max:"1h"`
+	// DownInterval is the same while the server is down and its last probe failed. 0s: as interval.
+	DownInterval time.Duration `yaml:"down_interval" default:"0s" min:"0s" max:"1h"`
 	// Timeout of one probe.
 	Timeout time.Duration `yaml:"timeout" default:"1s" min:"1ms" max:"10m"`
 	// Fall is how many probes in a row must fail until a server is down.

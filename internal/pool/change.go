@@ -145,6 +145,7 @@ func (p *Pool) newServer(now clock.Instant, spec ServerSpec, atStart bool) *Serv
 	s := &Server{Pool: p.Name, Name: spec.Name, Address: spec.Address, ID: p.nextID(spec), owner: p}
 	s.machine = health.New(now, p.settings.Load().health, atStart)
 	s.state.Store(uint32(s.machine.State()))
+	s.note(now)
 	s.share.Store(wholeShare)
 	if !atStart && s.machine.State() == health.Up {
 		p.warm(now, s)
@@ -156,6 +157,7 @@ func (p *Pool) newServer(now clock.Instant, spec ServerSpec, atStart bool) *Serv
 func (p *Pool) turned(now clock.Instant, s *Server, e health.Event) Event {
 	state := s.effective()
 	s.state.Store(uint32(state))
+	s.note(now)
 	if state == health.Up {
 		// What was before says nothing about it as it is now.
 		s.tally.failures.Store(0)

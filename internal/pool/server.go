@@ -33,11 +33,13 @@ type Server struct {
 	// agentOrder is what the agent wants likewise.
 	agentOrder atomic.Uint32
 
-	// machine, agent, misheard and before are guarded by the owner's mutex.
-	machine  health.Machine
-	agent    health.Agent
-	misheard []string                                     // the words of the agent's last answer that meant nothing
-	before   struct{ ended, failed, timed, waited int64 } // the tally at the last sweep
+	// machine, agent, misheard, before, condition and since are guarded by the owner's mutex.
+	machine   health.Machine
+	agent     health.Agent
+	misheard  []string                                     // the words of the agent's last answer that meant nothing
+	before    struct{ ended, failed, timed, waited int64 } // the tally at the last sweep
+	condition string                                       // as it was last noted
+	since     clock.Instant                                // of it
 
 	restsUntil clock.Instant // 0: it does not rest; guarded likewise
 

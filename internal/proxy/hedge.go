@@ -149,6 +149,9 @@ func (r *rival) end() {
 	}
 }
 
+// failed tells whether there is nothing to hope for.
+func (r *rival) failed() bool { return r.done && (r.f != nil || r.status >= 500) }
+
 // drop ends it: its fiber cleans up, or has ended already.
 func (r *rival) drop() {
 	r.dropped = true
@@ -169,9 +172,14 @@ func (r *rival) close() {
 // race waits for the one of both tries that is the first to answer.
 func (e *serving) race() *fault.Error {
 	x, r := &e.s.x, e.rival
+	server, chosen := x.Server(), x.Times.Chosen
 	err := e.u.NextOr(&r.done)
 	switch {
 	case len(e.u.Buffered()) > 0:
+		if status, _ := h1.StatusOf(e.u.Buffered()); !r.failed() && x.HedgeIsBetter(e.now(), status) {
+			e.countAttempt(server, chosen, status, nil)
+			return e.goOnAlone()
+		}
 		e.dropRival(nil, 0)
 	case err != nil:
 		return e.outlived(err)
@@ -180,7 +188,6 @@ func (e *serving) race() *fault.Error {
 	case r.status >= 500: // such a one does not win over a server that may still answer
 		e.dropRival(nil, r.status)
 	default:
-		server, chosen := x.Server(), x.Times.Chosen
 		x.HedgeWins(e.now())
 		e.countAttempt(server, chosen, 0, nil)
 		e.takeRival()
@@ -190,7 +197,7 @@ func (e *serving) race() *fault.Error {
 
 // outlived has the rival go on alone after the first try has failed.
 func (e *serving) outlived(err error) *fault.Error {
-	x, r := &e.s.x, e.rival
+	x := &e.s.x
 	f := e.serverFault(fault.ReadAnswer, err)
 	if f.Side != fault.Server {
 		return f
@@ -198,6 +205,12 @@ func (e *serving) outlived(err error) *fault.Error {
 	server, chosen := x.Server(), x.Times.Chosen
 	x.HedgeIsLeft(e.now(), f, e.u.Reused)
 	e.countAttempt(server, chosen, 0, f)
+	return e.goOnAlone()
+}
+
+// goOnAlone leaves the first try, and waits for what the rival comes to.
+func (e *serving) goOnAlone() *fault.Error {
+	x, r := &e.s.x, e.rival
 	e.takeRival()
 	if f := e.awaitRival(r); f != nil {
 		return f

@@ -235,6 +235,38 @@ func TestHedgeOfAClientThatHasSaidAll(t *testing.T) {
 	})
 }
 
+// An answer of the first server with a status that is named for another try is left for the second's, which is that try.
+func TestHedgeInsteadOfARepeat(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		second func(t *testing.T, second *try)
+		status int
+		body   string
+	}{
+		{"it answers", func(t *testing.T, second *try) { second.answer(t, "200 OK", "second") }, 200, "second"},
+		{"it answers so too", func(t *testing.T, second *try) { second.answer(t, "503 No", "second") }, 503, "second"},
+		{"it fails", func(_ *testing.T, second *try) { second.fail() }, 502, "502 Bad Gateway: the server closed the connection before it answered\n"},
+	} {
+		t.Run(strings.ReplaceAll(test.name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+				h := newTries(t, s, "retry: { on: [connect, reset, 503] }")
+				h.c.Send(getOf("/try"))
+				first, second := h.tries(t)
+				first.answer(t, "503 Service Unavailable", "first")
+				time.Sleep(20 * time.Millisecond)
+				test.second(t, second)
+				wantResponse(t, "a hedged request", h.c.Read("GET"), test.status, test.body)
+				if r := h.p.Await(t, "/try"); r.Attempts != 2 || r.Hedge != "won" {
+					t.Errorf("record %+v, want 2 attempts, and the second's try", r)
+				}
+				wantAtRest(t, h.p)
+			})
+		})
+	}
+}
+
 // wantAtRest wants no request to be in flight, anywhere.
 func wantAtRest(t *testing.T, p *testkit.Poise) {
 	t.Helper()

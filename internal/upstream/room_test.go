@@ -147,10 +147,18 @@ func (c *crew) exchange(i int, r *rand.Rand) (late bool) {
 	case 1:
 		w.MaxAge = time.Microsecond
 	}
+	dropped := r.IntN(10) == 0
+	if dropped { // as a rival that nobody wants any more: it has no slot while it gets its connection
+		lease.End()
+	}
 	hasty := w.By < l.Now().Add(time.Second)
 	conn, f := up.Get(&w)
 	if f != nil {
 		return !hasty
+	}
+	if dropped {
+		conn.Keep(10 * time.Millisecond)
+		return false
 	}
 	if conn.Send([]byte("x")) != nil || conn.Next() != nil || r.IntN(10) == 0 {
 		conn.Close()

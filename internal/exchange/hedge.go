@@ -92,6 +92,16 @@ func (x *Exchange) HedgeIsLeft(now clock.Instant, f *fault.Error, reused bool) {
 	x.promote()
 }
 
+// HedgeIsBetter makes the second try the present one where the first's answer has a status that is named for another try: then that one is under way already.
+func (x *Exchange) HedgeIsBetter(now clock.Instant, status int) bool {
+	if r := &x.Route.Retry; len(r.Statuses) == 0 || !r.OnStatus(status) || x.isOver(now) {
+		return false
+	}
+	x.lease.Tell(pool.OutcomeOf(status), 0)
+	x.promote()
+	return true
+}
+
 func (x *Exchange) promote() {
 	h := &x.hedge
 	x.lease.End()

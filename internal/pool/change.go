@@ -168,7 +168,7 @@ func (p *Pool) turned(now clock.Instant, s *Server, e health.Event) Event {
 	}
 	p.dirty = true
 	p.refresh(now)
-	p.released() // who waits for this server alone need not any more, or can have it: that does not wait for the view
+	p.released(false) // who waits for this server alone need not any more, or can have it: that does not wait for the view
 	return Event{Server: s, Event: s.explained(e)}
 }
 
@@ -205,5 +205,5 @@ func (p *Pool) rebuild(now clock.Instant) {
 	p.view.Store(v)
 	p.built, p.dirty = now, false
 	p.bounded.Store(bounded)
-	p.released() // a server that is new or up again has room
+	p.released(false) // a server that is new or up again has room
 }

@@ -36,10 +36,15 @@ func (l *Lease) End() {
 	if s == nil {
 		return
 	}
-	s.inFlight.Add(-1)
+	l.giveBack()
+	s.owner.released(true)
+}
+
+// giveBack is End without a word to who waits.
+func (l *Lease) giveBack() {
+	l.server.inFlight.Add(-1)
 	if l.counted {
-		s.owner.inFlight.Add(-1)
+		l.server.owner.inFlight.Add(-1)
 	}
 	*l = Lease{}
-	s.owner.released()
 }

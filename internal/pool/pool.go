@@ -180,7 +180,7 @@ func (p *Pool) take(q *Query, picker int) (Lease, error) {
 	if l.counted {
 		p.inFlight.Add(-1)
 		if picker < p.loops { // else the caller is just handing over
-			p.released()
+			p.released(true)
 		}
 	}
 	return Lease{}, p.none(q)

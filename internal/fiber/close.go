@@ -21,6 +21,9 @@ func (c *Conn) Close() error {
 		c.closeNow()
 		return nil
 	}
+	if c.filter != nil && c.sendErr == nil && (c.recvErr == nil || c.recvErr == io.EOF) {
+		c.enqueue(c.filter.end(c.queue))
+	}
 	c.state = flushing
 	c.lingBy = c.loop.now.Add(lingerTime)
 	if c.writeBy > c.lingBy {
@@ -33,7 +36,7 @@ func (c *Conn) Close() error {
 
 // Finish is Close where the peer has said that it sends nothing more: nobody waits for its FIN then.
 func (c *Conn) Finish() {
-	if c.state != open || c.sending || len(c.queue) > 0 || c.unread > 0 || c.recvErr != nil || c.sendErr != nil {
+	if c.state != open || c.sending || len(c.queue) > 0 || c.unread > 0 || c.recvErr != nil || c.sendErr != nil || (c.filter != nil && !c.filter.ended) {
 		_ = c.Close()
 		return
 	}
@@ -178,6 +181,12 @@ func (c *Conn) CloseWrite() error {
 	}
 	if err := c.sendable(); err != nil {
 		return err
+	}
+	if c.filter != nil {
+		c.enqueue(c.filter.end(c.queue))
+		if err := c.awaitSend(); err != nil {
+			return err
+		}
 	}
 	c.sendErr = net.ErrClosed
 	c.loop.driver.shutdown(c)

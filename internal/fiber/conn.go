@@ -74,6 +74,7 @@ type Conn struct {
 	timer                           timer
 	readBy, writeBy, idleBy, lingBy clock.Instant
 	stall                           stall
+	filter                          *filtered // nil: none
 	lingered                        int
 }
 
@@ -191,6 +192,9 @@ func (c *Conn) most() int {
 
 // Receive says what is expected from now on. A new connection expects Heads.
 func (c *Conn) Receive(in Intake) {
+	if c.filter != nil && in == Sips { // what is behind a head cannot stay in the socket
+		in = Heads
+	}
 	c.intake = in
 	if in != Heads && c.recv == recvMany {
 		c.recv = recvEnding
@@ -329,12 +333,14 @@ func (c *Conn) received(b buffer, more bool, err error) {
 	case len(b.b) > 0 && c.state >= flushing:
 		c.lingered += len(b.b)
 		b.put()
+	case len(b.b) > 0 && c.filter != nil:
+		c.open(b)
 	case len(b.b) > 0:
 		c.push(b)
 	case err != nil:
 		b.put()
 		if c.recvErr == nil {
-			c.recvErr = err
+			c.recvErr = c.endOf(err)
 		}
 	default:
 		b.put()

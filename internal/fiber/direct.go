@@ -68,7 +68,7 @@ func (p *Pipe) Free() {
 	p.loop.pipes = append(p.loop.pipes, p)
 }
 
-// Direct switches a connection to direct calls, or back. Meanwhile, it can be used as before too, though more slowly.
+// Direct switches a connection without a filter to direct calls, or back. Meanwhile, it can be used as before too, though more slowly.
 func (c *Conn) Direct(on bool) {
 	if c.direct.on != on && c.state < closing {
 		c.direct.on = on

@@ -55,6 +55,8 @@ type Loop struct {
 	freed     []func()   // to be told that a socket is closed, once the driver has really closed it
 	pipes     []*Pipe    // free ones
 	mems      []*sendMem // free ones
+	sealed    [][]byte   // free memory of filtered sends
+	plain     []byte     // memory for opening
 	msg       sys.Msg    // of calls that do not wait
 	timers    timers
 	count     Counters

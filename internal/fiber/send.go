@@ -46,6 +46,11 @@ func (c *Conn) Send(bufs ...[]byte) error {
 		c.putSendMem()
 		return nil
 	}
+	if c.filter != nil {
+		if err := c.seal(); err != nil {
+			return err
+		}
+	}
 	c.stall.begin(c.loop.now)
 	c.startSend()
 	return c.awaitSend()
@@ -150,6 +155,9 @@ func (c *Conn) sentSome(n int, err error) {
 	}
 	c.stall.check = 0
 	c.putSendMem()
+	if c.filter != nil {
+		c.unseal()
+	}
 	c.out, c.last = nil, false
 	c.flight = c.flight[:0]
 	if c.sendErr == nil && len(c.queue) > 0 && c.state <= flushing {
@@ -163,20 +171,39 @@ func (c *Conn) sentSome(n int, err error) {
 
 // Write queues p and never waits; part of net.Conn.
 func (c *Conn) Write(p []byte) (int, error) {
-	if err := c.sendable(); err != nil {
+	if err := c.writable(len(p)); err != nil {
 		return 0, err
 	}
+	queue := append(c.queue, p...)
+	if c.filter != nil {
+		var err error
+		if queue, err = c.filter.Seal(c.queue, [][]byte{p}); err != nil {
+			c.sendErr = err
+			return 0, err
+		}
+	}
+	c.enqueue(queue)
+	return len(p), nil
+}
+
+// writable is why n bytes cannot be queued, or nil.
+func (c *Conn) writable(n int) error {
+	if err := c.sendable(); err != nil {
+		return err
+	}
 	if c.writeBy != 0 && c.loop.now >= c.writeBy {
-		return 0, os.ErrDeadlineExceeded
+		return os.ErrDeadlineExceeded
 	}
-	if len(c.queue)+len(p) > maxQueue {
-		return 0, ErrQueueFull
+	if len(c.queue)+n > maxQueue {
+		return ErrQueueFull
 	}
-	c.queue = append(c.queue, p...)
-	if !c.sending {
+	return nil
+}
+
+func (c *Conn) enqueue(queue []byte) {
+	if c.queue = queue; !c.sending && len(queue) > 0 {
 		c.sendQueue()
 	}
-	return len(p), nil
 }
 
 // sendQueue hands the queue to the driver and goes on with an empty one.

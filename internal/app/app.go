@@ -232,8 +232,7 @@ func (a *App) startLoops(n int) error {
 func (a *App) listenAll() error {
 	at := 0
 	var errs []error
-	for i, cl := range a.o.Config.Listeners {
-		pl := listenerOf(i, cl)
+	for i, pl := range a.now.Load().listeners {
 		for range a.bound[i] {
 			s := a.sockets[at]
 			at++

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"poise/internal/config"
+	"poise/internal/proxy"
 )
 
 // paired is a listener that runs, with what a configuration says of it; name and addresses are those that it runs with.
@@ -59,10 +60,9 @@ func without(l *config.Listener, c *config.Config) *config.Listener {
 	return &kept
 }
 
-// changeListeners gives the connections that come from now on the timeouts and trusted proxies that c has.
-func (a *App) changeListeners(c *config.Config) {
-	for i, l := range a.listeners(c) {
-		next := listenerOf(i, l)
+// changeListeners has the connections that come from now on be of these.
+func (a *App) changeListeners(list []*proxy.Listener) {
+	for _, next := range list {
 		for _, on := range a.loops {
 			on.fiber.Call(func() { on.proxy.Change(next) })
 		}

@@ -55,32 +55,41 @@ func tlsProbeOf(t *config.TLSProbe) (*probe.TLS, error) {
 	return p, err
 }
 
-// maxRoots is far above what all authorities together have.
-const maxRoots = 4 << 20
+// maxPEM is far above what all authorities together have.
+const maxPEM = 4 << 20
 
 // readRoots reads a file of certificates in PEM.
 func readRoots(path string) (*x509.CertPool, error) {
-	info, err := os.Stat(path)
+	data, err := readBounded(path)
 	if err != nil {
-		return nil, fmt.Errorf("ca: read %s: %w", path, cause(err))
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("ca: %s is not a file", path)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("ca: read %s: %w", path, cause(err))
-	}
-	defer func() { _ = file.Close() }()
-	data, err := io.ReadAll(io.LimitReader(file, maxRoots))
-	if err != nil {
-		return nil, fmt.Errorf("ca: read %s: %w", path, cause(err))
+		return nil, fmt.Errorf("ca: %w", err)
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(data) {
 		return nil, fmt.Errorf("ca: %s has no certificate in PEM", path)
 	}
 	return roots, nil
+}
+
+// readBounded reads a file that is no device and no larger than it should be.
+func readBounded(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, cause(err))
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", path)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, cause(err))
+	}
+	defer func() { _ = file.Close() }()
+	data, err := io.ReadAll(io.LimitReader(file, maxPEM))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, cause(err))
+	}
+	return data, nil
 }
 
 // cause is an error of the file system without the path, which was told already.

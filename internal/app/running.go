@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"poise/internal/clock"
 	"poise/internal/config"
 	"poise/internal/pool"
+	"poise/internal/proxy"
 	"poise/internal/route"
 	"poise/internal/stats"
 )
@@ -16,11 +18,12 @@ import (
 // running is what a configuration was made into. It never changes: a reload makes another one of it and of the new configuration, and puts that in
 // its place. What stays by its name is in both.
 type running struct {
-	config *config.Config
-	names  *names
-	pools  []*poolState
-	table  *route.Table
-	routes []stats.RouteName
+	config    *config.Config
+	listeners []*proxy.Listener // at the places of those that run
+	names     *names
+	pools     []*poolState
+	table     *route.Table
+	routes    []stats.RouteName
 }
 
 // pool returns the pool of that name, or nil.
@@ -67,7 +70,15 @@ func (a *App) build(c *config.Config, n *names, before *running) (*running, erro
 		}
 		next.pools = append(next.pools, p)
 	}
-	t, err := a.tableOf(c, a.listeners(c), next.pools)
+	listeners := a.listeners(c)
+	for i, l := range listeners {
+		pl, err := listenerOf(i, l)
+		if err != nil {
+			return nil, fmt.Errorf("listener %s: %w", l.Name, err)
+		}
+		next.listeners = append(next.listeners, pl)
+	}
+	t, err := a.tableOf(c, listeners, next.pools)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +102,7 @@ func (a *App) install(next *running) {
 	if before.names != next.names {
 		before.names.close()
 	}
-	a.changeListeners(next.config)
+	a.changeListeners(next.listeners)
 	a.passTurn() // an exchange takes its route and its first lease in one turn: none looks for a server in the old pools from here on
 	for _, p := range before.pools {
 		if next.pool(p.cfg.Name) == nil {

@@ -81,12 +81,15 @@ func timeoutsOf(t *config.RouteTimeouts, c *config.Config, l *config.Listener) r
 }
 
 func listenerTimeouts(l *config.Listener) route.Timeouts {
-	return route.Timeouts{Head: l.Timeouts.RequestHead, Idle: l.Timeouts.Idle, Write: l.Timeouts.Write}
+	return route.Timeouts{
+		Handshake: l.Timeouts.TLSHandshake, Head: l.Timeouts.RequestHead, Idle: l.Timeouts.Idle, Write: l.Timeouts.Write,
+	}
 }
 
 // listenerOf is what a listener's connections have in common.
-func listenerOf(index int, l *config.Listener) *proxy.Listener {
-	return &proxy.Listener{Index: index, Name: l.Name, Trust: l.TrustedProxies, Timeouts: listenerTimeouts(l)}
+func listenerOf(index int, l *config.Listener) (*proxy.Listener, error) {
+	secured, err := tlsOfListener(l)
+	return &proxy.Listener{Index: index, Name: l.Name, Trust: l.TrustedProxies, TLS: secured, Timeouts: listenerTimeouts(l)}, err
 }
 
 // Check finds what only the building shows: routes that can never match, and files of certificates that cannot be used.
@@ -96,7 +99,7 @@ func Check(c *config.Config) config.Problems {
 		pools = append(pools, &poolState{cfg: p, pool: pool.New(clock.Now(), pool.Spec{Name: p.Name, ID: i, Policy: policyOf(p.Policy)})})
 	}
 	b, err := new(App).tableOf(c, c.Listeners, pools)
-	problems := checkProbes(c)
+	problems := append(checkProbes(c), checkCertificates(c)...)
 	if err != nil {
 		problems = append(problems, c.Problem(c, config.Error, err.Error(), ""))
 	}

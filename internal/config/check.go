@@ -150,8 +150,35 @@ func (c *checker) listen(l *Listener) {
 	if len(l.Addresses) == 0 && !c.broken[&l.Addresses] && !c.broken[&l.Address] {
 		c.report(c.at[l], "a listener without an address", `add address: ":8080"`)
 	}
+	if l.TLS != nil && !c.broken[l.TLS] {
+		c.listenerTLS(l.TLS)
+	}
 	if l.Name != "" || c.set(&l.Name) {
 		c.label(&l.Name, "name")
+	}
+}
+
+// listenerTLS checks that there are certificates, and keys with them.
+func (c *checker) listenerTLS(t *ListenerTLS) {
+	if len(t.Certificates) == 0 && !c.broken[&t.Certificates] {
+		c.report(c.at[t], "tls without a certificate", "add certificates: [{cert: FILE, key: FILE}]")
+	}
+	for _, x := range t.Certificates {
+		if c.broken[x] {
+			continue
+		}
+		for _, k := range []struct {
+			key  string
+			file *string
+		}{{"cert", &x.Cert}, {"key", &x.Key}} {
+			if *k.file == "" && !c.broken[k.file] {
+				at := c.at[x]
+				if c.set(k.file) {
+					at = c.at[k.file]
+				}
+				c.report(at, "a certificate without "+k.key, "add "+k.key+": FILE, in PEM")
+			}
+		}
 	}
 }
 

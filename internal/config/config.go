@@ -68,6 +68,8 @@ type Listener struct {
 	Address Address `yaml:"address"`
 	// Protocol that clients speak.
 	Protocol string `yaml:"protocol" default:"http" enum:"http"`
+	// TLS is what clients speak below protocol. Default: nothing, in clear text.
+	TLS *ListenerTLS `yaml:"tls"`
 	// Pool takes every request that no route matches. Without it those get 404.
 	Pool string `yaml:"pool"`
 	// TrustedProxies are the addresses and networks whose X-Forwarded-* fields and request ids are believed. Default: none.
@@ -76,6 +78,22 @@ type Listener struct {
 	Timeouts ListenerTimeouts `yaml:"timeouts"`
 	// Routes send some requests elsewhere. The most specific match wins, whatever the order.
 	Routes []*Route `yaml:"routes"`
+}
+
+// ListenerTLS is how a listener speaks TLS.
+type ListenerTLS struct {
+	// Certificates that the listener has. A client gets one for the name that it asks for, or else the first one.
+	Certificates []*Certificate `yaml:"certificates"`
+	// MinVersion of TLS that clients may speak.
+	MinVersion string `yaml:"min_version" default:"1.2" enum:"1.2,1.3"`
+}
+
+// Certificate is a certificate with its key.
+type Certificate struct {
+	// Cert is a file in PEM: the certificate, then those that lead from it to its authority.
+	Cert string `yaml:"cert"`
+	// Key is a file in PEM: the certificate's private key.
+	Key string `yaml:"key"`
 }
 
 // Route is a match and what happens then.
@@ -135,6 +153,8 @@ type ListenerTimeouts struct {
 
 	// RequestHead is how long a client may take for a request's head, in all.
 	RequestHead time.Duration `yaml:"request_head" default:"10s" min:"1ms" max:"1h"`
+	// TLSHandshake is how long a client may take for its handshake, in all.
+	TLSHandshake time.Duration `yaml:"tls_handshake" default:"10s" min:"1ms" max:"1h"`
 	// Idle is how long a client's connection stays open between requests.
 	Idle time.Duration `yaml:"idle" default:"75s" min:"1ms" max:"24h"`
 }

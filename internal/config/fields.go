@@ -106,6 +106,8 @@ var typeNames = map[reflect.Type]string{
 	reflect.TypeFor[Config]():           "at the top of the file",
 	reflect.TypeFor[Parts]():            "in an included file",
 	reflect.TypeFor[Listener]():         "in a listener",
+	reflect.TypeFor[ListenerTLS]():      "in tls",
+	reflect.TypeFor[Certificate]():      "in a certificate",
 	reflect.TypeFor[Route]():            "in a route",
 	reflect.TypeFor[Match]():            "in match",
 	reflect.TypeFor[Pool]():             "in a pool",

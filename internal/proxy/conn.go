@@ -21,11 +21,12 @@ type conn struct {
 	client exchange.Client
 	since  clock.Instant // accepted, or the last exchange ended
 	first  bool          // no request has come yet
+	tls    time.Duration // what the handshake took; below 0: there was none, or its time was told
 	text   [40]byte      // of client.AddrText, so that an idle connection is two objects to the garbage collector
 }
 
 func newConn(p *Loop, l *Listener, fc *fiber.Conn) {
-	c := &conn{Conn: fc, p: p, l: l, since: p.loop.Now(), first: true}
+	c := &conn{Conn: fc, p: p, l: l, since: p.loop.Now(), first: true, tls: -1}
 	peer := fc.Peer().IP
 	c.client = exchange.Client{Addr: peer, AddrText: addrText(c.text[:0], peer), Trust: l.Trust, Listener: l.Index, Loop: p.loop.Index}
 	c.client.Trusted = peer.IsValid() && l.Trust.Has(peer.Addr())
@@ -45,6 +46,9 @@ func (c *conn) wait() {
 	if c.first && c.l.Timeouts.Head > 0 {
 		idle = min(idle, c.l.Timeouts.Head)
 	}
+	if c.first && c.unshaken() {
+		idle = min(idle, c.l.Timeouts.Handshake)
+	}
 	if c.p.draining {
 		idle = idleWhileDraining
 	}
@@ -56,6 +60,15 @@ func (c *conn) Gone(*fiber.Conn, error) {}
 
 // Serve answers requests, one after the other, until none is waiting.
 func (c *conn) Serve(*fiber.Conn) {
+	if c.unshaken() {
+		if !c.handshake() {
+			return
+		}
+		if c.Unread() == 0 {
+			c.wait()
+			return
+		}
+	}
 	s := c.p.takeScratch()
 	e := &s.e
 	e.c, e.s = c, s
@@ -64,7 +77,7 @@ func (c *conn) Serve(*fiber.Conn) {
 		if !e.serveOne() {
 			return
 		}
-		c.since, c.first = c.p.loop.Now(), false
+		c.since, c.first, c.tls = c.p.loop.Now(), false, -1
 		if c.Unread() == 0 {
 			break
 		}

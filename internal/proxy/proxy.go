@@ -7,6 +7,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"poise/internal/fiber"
 	"poise/internal/h1"
 	"poise/internal/route"
+	"poise/internal/secure"
 	"poise/internal/stats"
 	"poise/internal/upstream"
 )
@@ -26,7 +28,8 @@ type Listener struct {
 	Index    int // the number by which the table and the statistics know it
 	Name     string
 	Trust    exchange.Trust
-	Timeouts route.Timeouts // Head, Idle and Write count here; the others are a route's
+	TLS      *tls.Config    // nil: clear text
+	Timeouts route.Timeouts // Handshake, Head, Idle and Write count here; the others are a route's
 }
 
 // Config is what the loops of a process share.
@@ -50,6 +53,8 @@ type Loop struct {
 	log      *accesslog.Shard // nil: no log
 	random   *rand.ChaCha8
 	scratch  []*scratch // free ones, the last used at the end
+	secure   secure.Memory
+	shaking  handshakes
 	accepts  []*accepter
 	draining bool
 	load     *atomic.Int64 // client connections: this loop's in cfg.Spread

@@ -29,7 +29,7 @@ type through struct {
 
 // open makes a way where there is one, for a body of which so much is left behind the bytes in hand. No other fiber receives on from or sends on to.
 func (t *through) open(from, to *fiber.Conn, left int64, inHand int) {
-	if t.pipe != nil || left < throughFrom || from.Unread() > inHand {
+	if t.pipe != nil || left < throughFrom || from.Unread() > inHand || from.Filtered() || to.Filtered() {
 		return
 	}
 	if t.pipe = from.Loop().Pipe(); t.pipe == nil {

@@ -49,6 +49,7 @@ func (r *Retry) OnStatus(status int) bool {
 // here.
 type Timeouts struct {
 	Connect    time.Duration // a connection to a server, name resolution not among it
+	Handshake  time.Duration // a client's TLS handshake in all, from its first byte
 	Head       time.Duration // a client's request head in all, from its first byte
 	BodyIdle   time.Duration // between two pieces of a body, in either direction
 	Write      time.Duration // a write that makes no progress

@@ -63,7 +63,6 @@ func certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
 type echo struct {
 	config *tls.Config
 	mem    Memory
-	chunk  int        // how much it sends at most at once; 0: what has come
 	last   string     // ends the connection as it comes
 	gone   chan error // how the connections ended that were idle, or whose handshake failed
 	made   map[*fiber.Conn]bool
@@ -83,7 +82,7 @@ func (e *echo) Serve(c *fiber.Conn) {
 	for c.Unread() > 0 {
 		b := c.Buffered()
 		half := len(b) / 2
-		if e.last != "" && string(b) == e.last {
+		if string(b) == e.last {
 			c.Last()
 			_ = c.Send(b[:half], b[half:])
 			c.Discard(len(b))
@@ -117,7 +116,7 @@ func (e *echo) wantGone(t *testing.T, want error) {
 // serve echoes at an address.
 func serve(t *testing.T, l *fiber.Loop, config *tls.Config) (e *echo, addr string) {
 	t.Helper()
-	e = &echo{config: config, gone: make(chan error, 100), made: map[*fiber.Conn]bool{}}
+	e = &echo{config: config, last: "bye", gone: make(chan error, 100), made: map[*fiber.Conn]bool{}}
 	a, _ := sys.ParseAddr("127.0.0.1:0")
 	fd, err := sys.Listen(a, true)
 	if err != nil {
@@ -214,8 +213,7 @@ func TestRecordsInPieces(t *testing.T) {
 func TestLastBytesAndEnd(t *testing.T) {
 	cert, pool := certificate(t)
 	each(t, func(t *testing.T, l *fiber.Loop) {
-		e, addr := serve(t, l, &tls.Config{Certificates: []tls.Certificate{cert}})
-		e.last = "bye"
+		_, addr := serve(t, l, &tls.Config{Certificates: []tls.Certificate{cert}})
 		c := tls.Client(dial(t, addr), &tls.Config{RootCAs: pool, ServerName: "localhost"})
 		if _, err := io.WriteString(c, "bye"); err != nil {
 			t.Fatal(err)

@@ -58,6 +58,7 @@ var (
 	listenerReceived     = describe("listener_received_bytes_total", "Bytes received from clients.", "listener")
 	listenerSent         = describe("listener_sent_bytes_total", "Bytes sent to clients.", "listener")
 	listenerOpened       = describe("listener_connections_opened_total", "Connections accepted from clients.", "listener")
+	listenerHandshakes   = describe("listener_tls_handshakes_total", "TLS handshakes, by how they ended: ok or failed.", "listener", "result")
 	listenerRefused      = describe("listener_connections_refused_total", "Connections closed at once because a limit was reached.", "listener")
 	listenerConnections  = describe("listener_connections", "Connections with clients that are open.", "listener")
 	listenerClientAborts = describe("listener_client_aborts_total", "Exchanges that the client left before they ended.", "listener")
@@ -136,6 +137,10 @@ func (w writer) listener(l *Listener, name string) {
 	w.counter(listenerSent, l.Out, name)
 	w.counter(listenerOpened, l.Opened, name)
 	w.counter(listenerRefused, l.Refused, name)
+	if l.Shaken+l.Unshaken > 0 {
+		w.counter(listenerHandshakes, l.Shaken, name, "ok")
+		w.counter(listenerHandshakes, l.Unshaken, name, "failed")
+	}
 	w.gauge(listenerConnections, float64(l.Connections), name)
 	w.counter(listenerClientAborts, l.ClientAborts, name)
 }

@@ -73,6 +73,8 @@ type Listener struct {
 	In, Out      uint64
 	Opened       uint64                      // connections accepted
 	Refused      uint64                      // connections closed at once because of a limit
+	Shaken       uint64                      // TLS handshakes
+	Unshaken     uint64                      // TLS handshakes that failed
 	Connections  int64                       // open now
 	Rejected     [len(rejections) + 1]uint64 // exchanges that Poise answered itself, as rejections lists them
 	ClientAborts uint64
@@ -149,6 +151,8 @@ func (l *Listener) add(o *Listener) {
 	l.Out += o.Out
 	l.Opened += o.Opened
 	l.Refused += o.Refused
+	l.Shaken += o.Shaken
+	l.Unshaken += o.Unshaken
 	l.Connections += o.Connections
 	addAll(l.Rejected[:], o.Rejected[:])
 	l.ClientAborts += o.ClientAborts

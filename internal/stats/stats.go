@@ -151,6 +151,17 @@ func (l *Loop) ClientClosed(listener int) {
 	}
 }
 
+// Handshake counts a TLS handshake of a client.
+func (l *Loop) Handshake(listener int, ok bool) {
+	switch li := slot(&l.s.Listeners, listener); {
+	case li == nil:
+	case ok:
+		li.Shaken++
+	default:
+		li.Unshaken++
+	}
+}
+
 // ClientRefused counts a connection that was closed at once because of a limit.
 func (l *Loop) ClientRefused(listener int) {
 	if li := slot(&l.s.Listeners, listener); li != nil {

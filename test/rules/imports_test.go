@@ -11,7 +11,7 @@ import (
 var layers = [][]string{
 	{"clock", "fault", "msg", "siphash", "sys", "config"},
 	{"h1", "health", "fiber", "listen", "accesslog", "stats", "admin", "discover"},
-	{"pool"},
+	{"pool", "secure"},
 	{"balance", "affinity", "probe", "upstream"},
 	{"route"},
 	{"exchange"},

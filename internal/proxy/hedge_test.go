@@ -2,15 +2,19 @@ package proxy_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"poise/internal/clock"
+	"poise/internal/fiber"
 	"poise/internal/pool"
 	"poise/internal/route"
+	"poise/internal/stats"
 	"poise/internal/testkit"
 )
 
@@ -45,6 +49,7 @@ func (h hedgeRig) start(t *testing.T, driver string, servers ...string) *rig {
 	tm := route.Timeouts{Connect: 8 * time.Second, Head: 5 * time.Second, Write: 5 * time.Second, Idle: time.Minute, ServerIdle: time.Minute, Response: h.response}
 	r := newRigThatRetries(t, driver, servers[0], tm, inOrder{}, h.retry)
 	spec := pool.Spec{Name: "p", Policy: inOrder{}, Budget: pool.Budget{Share: 20}, Hedge: pool.Hedge{Quantile: 95, Least: h.after}, Loops: 1}
+	spec.Eject = pool.Eject{Failures: 1, MaxShare: 100, ReportOnly: true} // so that a Tick names those that failed
 	for _, address := range servers {
 		spec.Servers = append(spec.Servers, pool.ServerSpec{Address: address, Weight: 1})
 	}
@@ -255,7 +260,7 @@ func TestLoneRivalThatComesTooLate(t *testing.T) {
 	})
 }
 
-// A lone rival that connects late is asked, and answers.
+// A lone rival that connects late is asked, answers, and ends with its client.
 func TestLoneRivalConnectsLate(t *testing.T) {
 	one(t, func(t *testing.T, s testkit.Setup) {
 		t.Parallel()
@@ -266,9 +271,132 @@ func TestLoneRivalConnectsLate(t *testing.T) {
 		r.leave(t, fail)
 		conn := second.open(t)
 		_, _ = conn.Read(make([]byte, 1000))
-		_, _ = conn.Write([]byte(testkit.OK))
-		if resp := c.Read("GET"); resp.StatusCode != 200 {
-			t.Errorf("status %d, want 200", resp.StatusCode)
+		_, _ = conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no"))
+		if line, err := c.R.ReadString('\n'); !strings.Contains(line, "200") {
+			t.Errorf("the answer begins with %q (%v), want a 200", line, err)
+		}
+		c.ResetConn()
+		_ = conn.SetReadDeadline(time.Now().Add(testkit.Patience))
+		if n, err := conn.Read(make([]byte, 1)); n > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the second server read %d bytes (%v) after the client has left, want its connection's end", n, err)
+		}
+	})
+}
+
+// played is a server that reads a head and then does what it is told: it sends it, or, told nothing, resets.
+func played(t *testing.T, acts chan string) *testkit.Server {
+	t.Helper()
+	server := testkit.Serve(t, func(p *testkit.Peer) {
+		if _, err := p.ReadHead(); err != nil {
+			return
+		}
+		act := <-acts
+		if act == "" {
+			p.Reset()
+			return
+		}
+		_ = p.Send(act)
+		_, _ = p.AwaitEnd()
+	})
+	t.Cleanup(func() { close(acts) })
+	return server
+}
+
+const cannotServe = "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"
+
+// Both tries count for their servers: one each, with what came of it.
+func TestHedgeIsCounted(t *testing.T) {
+	one(t, func(t *testing.T, s testkit.Setup) {
+		for _, tt := range []struct {
+			name          string
+			first, second []string // one after the other, - for nothing
+			want          string
+		}{
+			{"the second wins", []string{"-"}, []string{testkit.OK}, "1 try; 1 try, 1 of 2xx; blamed"},
+			{"the first wins", []string{testkit.OK}, []string{"-"}, "1 try, 1 of 2xx; 1 try; blamed"},
+			{"the second cannot serve", []string{"-", testkit.OK}, []string{cannotServe, "-"}, "1 try, 1 of 2xx; 1 try, 1 of 5xx; blamed 2"},
+			{"the second resets", []string{"-", testkit.OK}, []string{"", "-"}, "1 try, 1 of 2xx; 1 try, 1 failed; blamed 2"},
+			{"the first resets", []string{"", "-"}, []string{"-", testkit.OK}, "1 try, 1 failed; 1 try, 1 of 2xx; blamed 1"},
+			{"the first cannot serve", []string{cannotServe, "-"}, []string{"-", testkit.OK}, "1 try, 1 of 5xx; 1 try, 1 of 2xx; blamed 1"},
+			{"the first cannot serve, the second resets", []string{cannotServe, "-"}, []string{"-", ""}, "1 try, 1 of 5xx; 1 try, 1 failed; blamed 1 2"},
+			{"all is cut", []string{"cut"}, []string{"-"}, "1 try; 1 try; blamed"},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				acts := [2]chan string{make(chan string, 1), make(chan string, 1)}
+				retry := route.Retry{Attempts: 4, Repeats: 1, Reset: true, Statuses: []route.Statuses{{From: 503, To: 503}}}
+				r := hedgeRig{after: 5 * time.Millisecond, retry: retry}.start(t, s.Driver, played(t, acts[0]).Addr, played(t, acts[1]).Addr)
+				c := testkit.Dial(t, r.addr)
+				c.Send(getRoot)
+				testkit.Eventually(t, "second try", func() bool { _, n := r.inFlight(); return n == 1 })
+				for i := range tt.first {
+					for server, act := range []string{tt.first[i], tt.second[i]} {
+						switch act {
+						case "-":
+						case "cut":
+							r.loop.Call(func() { r.loop.Each(func(c *fiber.Conn) { c.End(fiber.ErrStopped) }) })
+						default:
+							acts[server] <- act
+						}
+					}
+					<-time.After(30 * time.Millisecond)
+				}
+				testkit.Eventually(t, "end of the exchange", func() bool { n, m := r.inFlight(); return n+m == 0 })
+				if got := r.counted(); got != tt.want {
+					t.Errorf("counted: %s; want %s", got, tt.want)
+				}
+			})
+		}
+	})
+}
+
+// counted is what the first two servers' tries came to, and which of them failed by the pool's rule.
+func (r *rig) counted() string {
+	var snapshot stats.Snapshot
+	r.loop.Call(func() { snapshot = r.stats.Snapshot() })
+	var b strings.Builder
+	for i := range 2 {
+		s := &snapshot.Servers[i]
+		tries, failed := uint64(0), uint64(0)
+		for _, n := range s.Durations.Buckets {
+			tries += n
+		}
+		for _, n := range s.Failures {
+			failed += n
+		}
+		fmt.Fprintf(&b, "%d try", tries)
+		for class, n := range s.Codes {
+			if n > 0 {
+				fmt.Fprintf(&b, ", %d of %dxx", n, class)
+			}
+		}
+		if failed > 0 {
+			fmt.Fprintf(&b, ", %d failed", failed)
+		}
+		b.WriteString("; ")
+	}
+	b.WriteString("blamed")
+	for _, e := range r.pool.Tick(clock.Now()) {
+		for i, s := range r.pool.Servers() {
+			if e.Server == s {
+				fmt.Fprintf(&b, " %d", i+1)
+			}
+		}
+	}
+	return b.String()
+}
+
+// What is no answer is not followed by another try, as ever, whoever sends it.
+func TestLoneRivalWithoutAnAnswer(t *testing.T) {
+	one(t, func(t *testing.T, s testkit.Setup) {
+		fail, garbage, third := make(chan struct{}), make(chan string, 1), silent(t)
+		retry := route.Retry{Attempts: 8, Repeats: 7, Connect: true, Reset: true}
+		r := hedgeRig{after: 5 * time.Millisecond, retry: retry}.start(t, s.Driver, breaks(t, fail).Addr, played(t, garbage).Addr, third.Addr)
+		c := testkit.Dial(t, r.addr)
+		c.Send(getRoot)
+		r.leave(t, fail)
+		garbage <- "HTTP/1.1 2x0 OK\r\n\r\n"
+		if resp := c.Read("GET"); resp.StatusCode != 502 || third.Connections() > 0 {
+			t.Errorf("status %d, and %d connections to a third server; want 502, and none", resp.StatusCode, third.Connections())
 		}
 	})
 }

@@ -307,6 +307,31 @@ func TestConnectionsInTime(t *testing.T) {
 	}
 }
 
+// TestConnectionsFromAnyLoop: whichever loop has the idle connection closes it for any other.
+func TestConnectionsFromAnyLoop(t *testing.T) {
+	for _, d := range drivers {
+		t.Run(d, func(t *testing.T) {
+			c := newCrew(t, d, 3, serve(t).addr, 1)
+			for _, i := range []int{0, 1, 2, 0, 2, 1, 0} {
+				got := make(chan *fault.Error, 1)
+				c.fibers[i].Post(func() {
+					c.fibers[i].Go(func() {
+						conn, f := c.loops[i].Get(&upstream.Want{Server: c.server, By: c.fibers[i].Now().Add(5 * time.Second)})
+						if f == nil {
+							conn.Keep(time.Minute)
+						}
+						got <- f
+					})
+				})
+				if f := <-got; f != nil {
+					t.Errorf("Get on loop %d = %v, want a connection", i, f)
+				}
+			}
+			c.wantNone()
+		})
+	}
+}
+
 // TestConnectionsClientLeaves: a client that resets gives up its place, one that has only closed its sending half does not.
 func TestConnectionsClientLeaves(t *testing.T) {
 	for _, d := range drivers {

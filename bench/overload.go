@@ -175,42 +175,76 @@ func (b *bed) climb(ctx context.Context, r *running, load *child) (run overloadR
 }
 
 func (r *overloadResult) print(w io.Writer) {
-	fmt.Fprintf(w, "\n%s: %d servers that take %d requests at once for %v each, so %.0f a second; a row for each run's step\n",
-		overloadName, r.Servers, r.Slots, r.Time, r.capacity())
+	fmt.Fprintf(w, "\n%s: %d servers that take %d requests at once for %v each, so %.0f a second\n", overloadName, r.Servers, r.Slots, r.Time, r.capacity())
 	t := newTable(w)
 	t.row("", "limit", "times", "offered/s", "accepted/s", "refused/s", "p50 ms", "p99 ms", "late p99 ms", "busy", "servers and load", "others")
-	ms := func(micros float64) string { return fmt.Sprintf("%.1f", micros/1000) }
+	others := 0.0
 	for _, o := range r.Outcomes {
-		for _, run := range o.Runs {
-			for i, s := range run.Steps {
-				t.row(
-					o.Name, o.Limit, fmt.Sprint(overloadTimes[i]), fmt.Sprintf("%.0f", s.Rate), fmt.Sprintf("%.0f", s.Accepted), fmt.Sprintf("%.0f", s.Refused),
-					ms(s.Latency.P50), ms(s.Latency.P99), ms(s.Latency.Late), fmt.Sprintf("%.2f", s.Candidate), fmt.Sprintf("%.2f", s.Rest), fmt.Sprintf("%.2f", s.Others))
+		for i, times := range overloadTimes {
+			m := func(format string, figure func(overloadStep) float64) string {
+				return fmt.Sprintf(format, spreadOf(o.Runs, func(r overloadRun) float64 { return figure(r.Steps[i]) }).Median)
+			}
+			t.row(
+				o.Name, o.Limit, fmt.Sprint(times), m("%.0f", func(s overloadStep) float64 { return s.Rate }),
+				m("%.0f", func(s overloadStep) float64 { return s.Accepted }), m("%.0f", func(s overloadStep) float64 { return s.Refused }),
+				m("%.1f", func(s overloadStep) float64 { return s.Latency.P50 / 1000 }), m("%.1f", func(s overloadStep) float64 { return s.Latency.P99 / 1000 }),
+				m("%.1f", func(s overloadStep) float64 { return s.Latency.Late / 1000 }), m("%.2f", func(s overloadStep) float64 { return s.Candidate }),
+				m("%.2f", func(s overloadStep) float64 { return s.Rest }), m("%.2f", func(s overloadStep) float64 { return s.Others }))
+			for _, run := range o.Runs {
+				others = max(others, run.Steps[i].Others)
 			}
 		}
 	}
 	t.end()
 	for _, o := range r.Outcomes {
-		for _, run := range o.Runs {
-			fmt.Fprintf(w, "%s, %s: %s\n", o.Name, o.Limit, run.text())
-		}
+		fmt.Fprintf(w, "%s, %s: %s\n", o.Name, o.Limit, o.text())
+	}
+	if others > disturbed {
+		fmt.Fprintf(w, "Other programs used up to %.1f cores meanwhile: the figures are less sure than on a machine at rest.\n", others)
 	}
 }
 
-// text says how the run compares with what one may want.
-func (r *overloadRun) text() string {
-	peak, least, slowest := 0.0, r.Steps[1].Accepted, 0.0
-	over := r.Steps[1 : len(r.Steps)-1]
+// text says how the runs compare with what one may want.
+func (o *overloadOutcome) text() string {
+	goodput, slower := spreadOf(o.Runs, overloadRun.goodput), spreadOf(o.Runs, overloadRun.slower)
+	var again []overloadRun
+	for _, r := range o.Runs {
+		if r.Settled >= 0 {
+			again = append(again, r)
+		}
+	}
+	text := fmt.Sprintf("under overload the goodput is %.0f %% of the best (%.0f-%.0f), p99 of the accepted %.1f times that at %v (%.1f-%.1f)",
+		goodput.Median, goodput.Min, goodput.Max, slower.Median, overloadTimes[0], slower.Min, slower.Max)
+	if len(again) > 0 {
+		settled := spreadOf(again, func(r overloadRun) float64 { return r.Settled })
+		text += fmt.Sprintf("; all is as before %.1f s after it (%.1f-%.1f)", settled.Median, settled.Min, settled.Max)
+	}
+	if n := len(o.Runs) - len(again); n > 0 {
+		text += fmt.Sprintf("; in %d of %d runs it never is", n, len(o.Runs))
+	}
+	return text
+}
+
+// over are the steps of overload.
+func (r overloadRun) over() []overloadStep { return r.Steps[1 : len(r.Steps)-1] }
+
+// goodput is the least under overload, in hundredths of the best.
+func (r overloadRun) goodput() float64 {
+	least, best := math.Inf(1), 0.0
+	for _, s := range r.over() {
+		least = min(least, s.Accepted)
+	}
 	for _, s := range r.Steps {
-		peak = max(peak, s.Accepted)
+		best = max(best, s.Accepted)
 	}
-	for _, s := range over {
-		least, slowest = min(least, s.Accepted), max(slowest, s.Latency.P99)
+	return 100 * least / best
+}
+
+// slower is how many times longer the 99th percentile of the accepted is under overload.
+func (r overloadRun) slower() float64 {
+	longest := 0.0
+	for _, s := range r.over() {
+		longest = max(longest, s.Latency.P99)
 	}
-	settled := "as before at no time"
-	if r.Settled >= 0 {
-		settled = fmt.Sprintf("as before %.1f s after its end", r.Settled)
-	}
-	return fmt.Sprintf("under overload at least %.0f %% of the best goodput, p99 of the accepted at most %.1f times that of %v; %s",
-		100*least/peak, slowest/r.Steps[0].Latency.P99, overloadTimes[0], settled)
+	return longest / r.Steps[0].Latency.P99
 }

@@ -24,7 +24,7 @@ func TestOverloadScenario(t *testing.T) {
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatalf("%v\n%s", err, progress.String())
 	}
-	for _, want := range []string{"so 200 a second", "under overload at least", poiseHere() + ", adaptive: "} {
+	for _, want := range []string{"so 200 a second", "under overload the goodput is", poiseHere() + ", adaptive: "} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the text has no %q:\n%s", want, out.String())
 		}
@@ -52,6 +52,26 @@ func TestOverloadScenario(t *testing.T) {
 				t.Errorf("%s, step %d: %+v, want at most %d accepted a second, and the rest refused", o.Limit, i, s, capacity)
 			}
 		}
+	}
+}
+
+func TestOverloadText(t *testing.T) {
+	run := func(settled float64, accepted, p99 [4]float64) overloadRun {
+		r := overloadRun{Settled: settled}
+		for i := range accepted {
+			r.Steps = append(r.Steps, overloadStep{stepResult: stepResult{Accepted: accepted[i], Latency: latency{P99: p99[i]}}})
+		}
+		return r
+	}
+	o := overloadOutcome{Runs: []overloadRun{
+		run(0.1, [4]float64{80, 100, 90, 80}, [4]float64{20, 30, 50, 20}),
+		run(0.3, [4]float64{80, 95, 100, 80}, [4]float64{20, 40, 30, 900}),
+		run(-1, [4]float64{80, 100, 50, 80}, [4]float64{10, 30, 50, 900}),
+	}}
+	const want = "under overload the goodput is 90 % of the best (50-95), p99 of the accepted 2.5 times that at 0.8 (2.0-5.0); " +
+		"all is as before 0.2 s after it (0.1-0.3); in 1 of 3 runs it never is"
+	if got := o.text(); got != want {
+		t.Errorf("text = %q, want %q", got, want)
 	}
 }
 

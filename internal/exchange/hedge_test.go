@@ -20,6 +20,7 @@ import (
 //	hedge                    it is
 //	wins | failed | broke    the second answers first, fails by a reset, or is not used for its 503
 //	left                     the first fails by a reset while the second is under way
+//	stale | left stale       the second's, or the first's, connection was a kept one that the server has just reset
 //	says 503                 the first's answer has that status while the second is under way
 //	late                     the time for the whole exchange is over
 //	answer 200 | reset       the present try's answer, or its failure
@@ -44,6 +45,8 @@ func TestHedgeScripts(t *testing.T) {
 		{"the first's answer is not named", 2, usual, get, 0, "start, hedge, says 500, answer 200, done", "s1, s2, on s1, relay, 200 -- attempts=2 hedge=1 spent=1"},
 		{"no time is left", 2, usual, get, 0, "start, hedge, late, says 503, answer 200, done", "s1, s2, on s1, relay, 200 -- attempts=2 hedge=1 spent=1"},
 		{"no time is left for a second one", 2, usual, get, 0, "start, late, hedge, answer 200, done", "s1, none, relay, 200 -- attempts=1 hedge=0 spent=0"},
+		{"the second's kept connection had just ended", 2, usual, get, 0, "start, hedge, stale, answer 200, done", "s1, s2, on s1, relay, 200 -- attempts=2 hedge=1 spent=1"},
+		{"the first's kept connection has just ended", 2, usual, get, 0, "start, hedge, left stale, answer 200, done", "s1, s2, on s2, relay, 200 -- attempts=2 hedge=2 spent=1"},
 		{"both fail", 3, usual, get, 0, "start, hedge, left, reset, done", "s1, s2, on s2, reply 502, 502 SH attempts=2 hedge=2 spent=1 broken=s1,s2"},
 		{"the first fails after the second did", 3, usual, get, 0, "start, hedge, failed, reset, done", "s1, s2, on s1, reply 502, 502 SH attempts=2 hedge=1 spent=1 broken=s1,s2"},
 		{"the client leaves", 2, usual, get, 0, "start, hedge, gone, done", "s1, s2, silent 499, 499 CH attempts=2 hedge=1 spent=1"},
@@ -97,6 +100,12 @@ func TestHedgeScripts(t *testing.T) {
 				case "failed":
 					x.HedgeOver(now, reset, false, 0)
 					out = append(out, "on "+x.Server().Name)
+				case "stale":
+					x.HedgeOver(now, reset, true, 0)
+					out = append(out, "on "+x.Server().Name)
+				case "left stale":
+					x.HedgeIsLeft(now, reset, true)
+					out = append(out, "on "+x.Server().Name)
 				case "broke":
 					x.HedgeOver(now, nil, false, 503)
 					out = append(out, "on "+x.Server().Name)
@@ -144,5 +153,97 @@ func TestHedgeScripts(t *testing.T) {
 				t.Errorf("%s\n got %s\nwant %s", test.events, got, test.want)
 			}
 		})
+	}
+}
+
+// hedged is an exchange that has begun at the second 1, in a pool that hedges.
+func hedged(t *testing.T, retry route.Retry) *Exchange {
+	t.Helper()
+	spec := pool.Spec{Name: "app", Policy: balance.RoundRobin(), Budget: pool.Budget{Share: 20}, Hedge: pool.Hedge{Quantile: 95, Least: time.Millisecond}}
+	for _, name := range []string{"s1", "s2", "s3"} {
+		spec.Servers = append(spec.Servers, pool.ServerSpec{Name: name, Address: name + ":80", Weight: 1})
+	}
+	p := pool.New(1, spec)
+	for range 100 {
+		p.Answered(0, time.Microsecond)
+	}
+	table, req := oneRoute(t, route.Route{Name: "app", Pool: p, Retry: retry}, get)
+	x := &Exchange{}
+	x.Begin(&Client{AddrText: []byte("192.0.2.1")}, req, Times{})
+	if s := x.Start(clock.Instant(time.Second), table); s.Kind != Forward {
+		t.Fatalf("Start = %v", s)
+	}
+	return x
+}
+
+func TestHedgeOnlyOnce(t *testing.T) {
+	x := hedged(t, route.Retry{Attempts: 8, Repeats: 7})
+	if x.HedgeAt() == 0 || x.HedgeStart(clock.Instant(2*time.Second)) == nil {
+		t.Fatal("no second server is asked")
+	}
+	if at, third := x.HedgeAt(), x.HedgeStart(clock.Instant(2*time.Second)); at != 0 || third != nil {
+		t.Errorf("a third one is to be asked at %v: %v", at, third)
+	}
+}
+
+func TestHedgeNotOfAClientThatPrefersAServer(t *testing.T) {
+	x := hedged(t, route.Retry{Attempts: 8, Repeats: 7})
+	x.query.Prefer = x.Server()
+	if at := x.HedgeAt(); at != 0 {
+		t.Errorf("a second server is to be asked at %v, want never", at)
+	}
+}
+
+// What has failed in a race is not asked again.
+func TestHedgeTriesNoServerTwice(t *testing.T) {
+	reset := &fault.Error{Side: fault.Server, Op: fault.ReadAnswer, Kind: fault.Reset}
+	for name, race := range map[string]func(x *Exchange, now clock.Instant){
+		"the second failed": func(x *Exchange, now clock.Instant) { x.HedgeOver(now, reset, false, 0) },
+		"the first failed":  func(x *Exchange, now clock.Instant) { x.HedgeIsLeft(now, reset, false) },
+	} {
+		x, now := hedged(t, route.Retry{Attempts: 8, Repeats: 7, Reset: true}), clock.Instant(2*time.Second)
+		x.Route.Pool.Update(now, []pool.ServerSpec{{Name: "s1", Address: "s1:80", Weight: 1}, {Name: "s2", Address: "s2:80", Weight: 1}})
+		if x.HedgeStart(now) == nil {
+			t.Fatal("no second server is asked")
+		}
+		race(x, now)
+		if s := x.Failed(now, reset, false); s.Kind != Answer {
+			t.Errorf("%s, and the other one too: step %v and server %s, want an answer of our own", name, s.Kind, x.Server().Name)
+		}
+	}
+}
+
+// The second try has as long as any, from when it began.
+func TestHedgeBy(t *testing.T) {
+	for _, tt := range []struct {
+		retry route.Retry
+		want  clock.Instant
+	}{
+		{route.Retry{Attempts: 4, Repeats: 1, PerTry: time.Second, Timeout: true}, clock.Instant(3 * time.Second)},
+		{route.Retry{Attempts: 4, Repeats: 1, PerTry: time.Second}, 0},
+		{route.Retry{Attempts: 4, Repeats: 1, Timeout: true}, 0},
+	} {
+		x := hedged(t, tt.retry)
+		if x.HedgeStart(clock.Instant(2*time.Second)) == nil {
+			t.Fatal("no second server is asked")
+		}
+		if got := x.HedgeBy(); got != tt.want {
+			t.Errorf("%+v: HedgeBy = %v, want %v", tt.retry, got, tt.want)
+		}
+	}
+}
+
+// What the pool learns of an answer that took the place of another: the time since the first server was chosen. Of the second server counts its own.
+func TestHedgeTimes(t *testing.T) {
+	x := hedged(t, route.Retry{Attempts: 4, Repeats: 1})
+	x.HedgeStart(clock.Instant(2 * time.Second))
+	x.HedgeWins(clock.Instant(3 * time.Second))
+	if x.Times.Chosen != clock.Instant(2*time.Second) || x.Times.Connected != 0 {
+		t.Errorf("times %+v, want the second choice, and no connection yet", x.Times)
+	}
+	x.Connected(clock.Instant(2500 * time.Millisecond))
+	x.Responded(clock.Instant(3*time.Second), &msg.Response{Status: 200})
+	if x.took != 500*time.Millisecond {
+		t.Errorf("the second's answer took %v, want 500 ms since it was connected", x.took)
 	}
 }

@@ -68,6 +68,19 @@ func TestConnectionsAreInOrder(t *testing.T) {
 	d.wantCounts("at the end", "0 open, 0 too many, crowded false")
 }
 
+// Room that comes after it was refused, and before there is somebody who waits, is not missed.
+func TestConnectionsRoomInBetween(t *testing.T) {
+	_, d := newDialers(t, 1)
+	d.want("the first", d.s.Opens(), true)
+	d.want("the second", d.s.Opens(), false)
+	d.s.Closed()
+	told, w := false, Dialer{}
+	d.s.AwaitRoom(&w, func() { told = true })
+	d.want("the second is told", told, true)
+	d.want("the second is served", d.s.LeaveRoom(&w), true)
+	d.wantCounts("then", "1 open, 0 too many, crowded false")
+}
+
 // What is open counts from the start, so a limit that comes later holds for it.
 func TestConnectionsLimitChanges(t *testing.T) {
 	p, d := newDialers(t, 0)

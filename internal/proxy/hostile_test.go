@@ -238,6 +238,11 @@ func newRig(t *testing.T, driver, server string, tm route.Timeouts) *rig {
 
 func newRigWith(t *testing.T, driver, server string, tm route.Timeouts, policy pool.Policy) *rig {
 	t.Helper()
+	return newRigThatRetries(t, driver, server, tm, policy, route.Retry{Attempts: 4, Repeats: 1, Connect: true, Reset: true})
+}
+
+func newRigThatRetries(t *testing.T, driver, server string, tm route.Timeouts, policy pool.Policy, again route.Retry) *rig {
+	t.Helper()
 	l, _, err := fiber.Start(0, fiber.Config{Driver: driver, Poison: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -246,7 +251,6 @@ func newRigWith(t *testing.T, driver, server string, tm route.Timeouts, policy p
 	pl := pool.New(clock.Now(), pool.Spec{
 		Name: "p", Policy: policy, Servers: []pool.ServerSpec{{Address: server, Weight: 1}}, Budget: pool.Budget{Share: 20}, Loops: 1,
 	})
-	again := route.Retry{Attempts: 4, Repeats: 1, Connect: true, Reset: true}
 	table, _, err := route.Build([]route.Listener{{Name: "l", Routes: []route.Spec{{Route: route.Route{Name: "r", Pool: pl, Timeouts: tm, Retry: again}}}}})
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package upstream_test
 
 import (
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"poise/internal/fiber"
 	"poise/internal/pool"
 	"poise/internal/stats"
+	"poise/internal/sys"
 	"poise/internal/upstream"
 )
 
@@ -302,6 +304,88 @@ func TestConnectionsInTime(t *testing.T) {
 				t.Errorf("%d connections are counted, want 1", n)
 			}
 		})
+	}
+}
+
+// TestConnectionsFromAnyLoop: whichever loop has the idle connection closes it for any other.
+func TestConnectionsFromAnyLoop(t *testing.T) {
+	for _, d := range drivers {
+		t.Run(d, func(t *testing.T) {
+			c := newCrew(t, d, 3, serve(t).addr, 1)
+			for _, i := range []int{0, 1, 2, 0, 2, 1, 0} {
+				got := make(chan *fault.Error, 1)
+				c.fibers[i].Post(func() {
+					c.fibers[i].Go(func() {
+						conn, f := c.loops[i].Get(&upstream.Want{Server: c.server, By: c.fibers[i].Now().Add(5 * time.Second)})
+						if f == nil {
+							conn.Keep(time.Minute)
+						}
+						got <- f
+					})
+				})
+				if f := <-got; f != nil {
+					t.Errorf("Get on loop %d = %v, want a connection", i, f)
+				}
+			}
+			c.wantNone()
+		})
+	}
+}
+
+// TestConnectionsClientLeaves: a client that resets gives up its place, one that has only closed its sending half does not.
+func TestConnectionsClientLeaves(t *testing.T) {
+	for _, d := range drivers {
+		for _, reset := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, reset %t", d, reset), func(t *testing.T) {
+				ln, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer ln.Close()
+				c := newCrew(t, d, 1, serve(t).addr, 1)
+				if !c.server.Opens() {
+					t.Fatal("there is no first connection")
+				}
+				l, got := c.fibers[0], make(chan *fault.Error, 1)
+				l.Post(func() {
+					l.Go(func() {
+						addr, _ := sys.ParseAddr(ln.Addr().String())
+						client, _ := l.Dial(addr, 0, nil) // as good as one that was accepted
+						client.Listen()
+						defer client.Abort()
+						conn, f := c.loops[0].Get(&upstream.Want{Server: c.server, By: l.Now().Add(20 * time.Second), Client: client})
+						if f == nil {
+							conn.Close()
+						}
+						got <- f
+					})
+				})
+				peer, err := ln.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer peer.Close()
+				for !c.server.Crowded() {
+					time.Sleep(time.Millisecond)
+				}
+				if reset {
+					_ = peer.(*net.TCPConn).SetLinger(0)
+					_ = peer.Close()
+				} else {
+					_ = peer.(*net.TCPConn).CloseWrite()
+					time.Sleep(50 * time.Millisecond)
+					c.server.Closed()
+				}
+				select {
+				case f := <-got:
+					if (f != nil) != reset || f != nil && f.Side != fault.Client {
+						t.Errorf("Get = %v, want the client's fault %t", f, reset)
+					}
+				case <-time.After(10 * time.Second):
+					t.Error("Get waits on")
+				}
+			})
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -217,6 +218,45 @@ func TestHedge(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A body that came with its head goes to both servers; one that is passed on as it comes goes to one alone.
+func TestHedgeWithBody(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		h := newTries(t, s, "")
+		h.c.Send("GET /try HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")
+		first, second := h.tries(t)
+		for _, a := range []*try{first, second} {
+			b := make([]byte, 5)
+			if _, err := io.ReadFull(a.R, b); err != nil || string(b) != "hello" {
+				t.Errorf("a server got %q (%v), want the body", b, err)
+			}
+		}
+		second.answer(t, "200 OK", "second")
+		wantResponse(t, "a hedged request", h.c.Read("GET"), 200, "second")
+		first.wantDropped(t)
+	})
+}
+
+func TestNoHedgeWithBodyThatComesLater(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		h := newTries(t, s, "")
+		h.c.Send("GET /try HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+		first := h.next(t, h.first)
+		h.c.Send("hello")
+		if _, err := io.ReadFull(first.R, make([]byte, 5)); err != nil {
+			t.Errorf("the body: %v", err)
+		}
+		select {
+		case <-h.got[1-h.first]:
+			t.Error("a second server was asked")
+		case <-time.After(100 * time.Millisecond):
+		}
+		first.answer(t, "200 OK", "first")
+		wantResponse(t, "the request", h.c.Read("GET"), 200, "first")
+	})
 }
 
 // A client that has only closed its sending half waits for the answer, also when it is another server's.

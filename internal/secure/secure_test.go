@@ -1,23 +1,19 @@
-package secure
+package secure_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"testing"
 	"time"
 
 	"poise/internal/fiber"
+	"poise/internal/secure"
 	"poise/internal/sys"
+	"poise/internal/testkit"
 )
 
 // each runs f over a fresh loop of each driver.
@@ -35,34 +31,10 @@ func each(t *testing.T, f func(t *testing.T, l *fiber.Loop)) {
 	}
 }
 
-// certificate makes one for localhost, and what trusts it.
-func certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(leaf)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
-}
-
 // echo sends back what comes over TLS, and goes idle in between.
 type echo struct {
 	config *tls.Config
-	mem    Memory
+	mem    secure.Memory
 	last   string     // ends the connection as it comes
 	gone   chan error // how the connections ended that were idle, or whose handshake failed
 	made   map[*fiber.Conn]bool
@@ -71,7 +43,7 @@ type echo struct {
 func (e *echo) Serve(c *fiber.Conn) {
 	if !e.made[c] {
 		c.ReadBy(c.Loop().Now().Add(5 * time.Second))
-		if _, err := Server(c, e.config, &e.mem); err != nil {
+		if _, err := secure.Server(c, e.config, &e.mem); err != nil {
 			_ = c.Close()
 			e.gone <- err
 			return
@@ -165,11 +137,11 @@ func pattern(n int) []byte {
 }
 
 func TestEcho(t *testing.T) {
-	cert, pool := certificate(t)
+	cert := testkit.NewCertificate(t, "localhost")
 	each(t, func(t *testing.T, l *fiber.Loop) {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-			e, addr := serve(t, l, &tls.Config{Certificates: []tls.Certificate{cert}})
-			c := tls.Client(dial(t, addr), &tls.Config{RootCAs: pool, ServerName: "localhost", MinVersion: version, MaxVersion: version})
+			e, addr := serve(t, l, &tls.Config{Certificates: []tls.Certificate{cert.Certificate}})
+			c := tls.Client(dial(t, addr), &tls.Config{RootCAs: cert.Pool, ServerName: "localhost", MinVersion: version, MaxVersion: version})
 			for _, n := range []int{1, 2, 100, 16 << 10, 16<<10 + 1, 100_000, 3 << 20} {
 				roundTrip(t, c, pattern(n))
 			}
@@ -198,12 +170,12 @@ func (s slowly) Write(p []byte) (n int, err error) {
 }
 
 func TestRecordsInPieces(t *testing.T) {
-	cert, pool := certificate(t)
+	cert := testkit.NewCertificate(t, "localhost")
 	each(t, func(t *testing.T, l *fiber.Loop) {
-		_, addr := serve(t, l, &tls.Config{Certificates: []tls.Certificate{cert}})
+		_, addr := serve(t, l, &tls.Config{Certificates: []tls.Certificate{cert.Certificate}})
 		raw := dial(t, addr)
 		_ = raw.(*net.TCPConn).SetNoDelay(true)
-		c := tls.Client(slowly{raw, 7}, &tls.Config{RootCAs: pool, ServerName: "localhost"})
+		c := tls.Client(slowly{raw, 7}, cert.Client("localhost"))
 		roundTrip(t, c, pattern(3000))
 		roundTrip(t, c, pattern(10))
 	})
@@ -211,10 +183,10 @@ func TestRecordsInPieces(t *testing.T) {
 
 // TestLastBytesAndEnd wants the alert that nothing follows behind the last bytes.
 func TestLastBytesAndEnd(t *testing.T) {
-	cert, pool := certificate(t)
+	cert := testkit.NewCertificate(t, "localhost")
 	each(t, func(t *testing.T, l *fiber.Loop) {
-		_, addr := serve(t, l, &tls.Config{Certificates: []tls.Certificate{cert}})
-		c := tls.Client(dial(t, addr), &tls.Config{RootCAs: pool, ServerName: "localhost"})
+		_, addr := serve(t, l, &tls.Config{Certificates: []tls.Certificate{cert.Certificate}})
+		c := tls.Client(dial(t, addr), cert.Client("localhost"))
 		if _, err := io.WriteString(c, "bye"); err != nil {
 			t.Fatal(err)
 		}
@@ -226,11 +198,11 @@ func TestLastBytesAndEnd(t *testing.T) {
 
 // TestTruncation: an end that TLS was not told of is no clean one.
 func TestTruncation(t *testing.T) {
-	cert, pool := certificate(t)
+	cert := testkit.NewCertificate(t, "localhost")
 	each(t, func(t *testing.T, l *fiber.Loop) {
-		e, addr := serve(t, l, &tls.Config{Certificates: []tls.Certificate{cert}})
+		e, addr := serve(t, l, &tls.Config{Certificates: []tls.Certificate{cert.Certificate}})
 		raw := dial(t, addr)
-		c := tls.Client(raw, &tls.Config{RootCAs: pool, ServerName: "localhost"})
+		c := tls.Client(raw, cert.Client("localhost"))
 		roundTrip(t, c, pattern(100))
 		_ = raw.Close()
 		e.wantGone(t, io.ErrUnexpectedEOF)
@@ -238,11 +210,11 @@ func TestTruncation(t *testing.T) {
 }
 
 func TestForgedRecord(t *testing.T) {
-	cert, pool := certificate(t)
+	cert := testkit.NewCertificate(t, "localhost")
 	each(t, func(t *testing.T, l *fiber.Loop) {
-		e, addr := serve(t, l, &tls.Config{Certificates: []tls.Certificate{cert}})
+		e, addr := serve(t, l, &tls.Config{Certificates: []tls.Certificate{cert.Certificate}})
 		raw := dial(t, addr)
-		c := tls.Client(raw, &tls.Config{RootCAs: pool, ServerName: "localhost"})
+		c := tls.Client(raw, cert.Client("localhost"))
 		roundTrip(t, c, pattern(100))
 		if _, err := raw.Write(append([]byte{23, 3, 3, 0, 32}, pattern(32)...)); err != nil {
 			t.Fatal(err)
@@ -259,9 +231,9 @@ func TestForgedRecord(t *testing.T) {
 }
 
 func TestNoTLS(t *testing.T) {
-	cert, _ := certificate(t)
+	cert := testkit.NewCertificate(t, "localhost")
 	each(t, func(t *testing.T, l *fiber.Loop) {
-		e, addr := serve(t, l, &tls.Config{Certificates: []tls.Certificate{cert}})
+		e, addr := serve(t, l, &tls.Config{Certificates: []tls.Certificate{cert.Certificate}})
 		c := dial(t, addr)
 		_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 		if err := <-e.gone; !errors.As(err, new(tls.RecordHeaderError)) {
@@ -271,10 +243,10 @@ func TestNoTLS(t *testing.T) {
 }
 
 func TestResumption(t *testing.T) {
-	cert, pool := certificate(t)
+	cert := testkit.NewCertificate(t, "localhost")
 	each(t, func(t *testing.T, l *fiber.Loop) {
-		_, addr := serve(t, l, &tls.Config{Certificates: []tls.Certificate{cert}})
-		config := &tls.Config{RootCAs: pool, ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+		_, addr := serve(t, l, &tls.Config{Certificates: []tls.Certificate{cert.Certificate}})
+		config := &tls.Config{RootCAs: cert.Pool, ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
 		for i, want := range []bool{false, true, true} {
 			c := tls.Client(dial(t, addr), config)
 			roundTrip(t, c, pattern(10))

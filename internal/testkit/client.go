@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -14,6 +15,7 @@ import (
 type Client struct {
 	*net.TCPConn
 	R *bufio.Reader
+	w io.Writer
 	t testing.TB
 }
 
@@ -26,12 +28,30 @@ func Dial(t testing.TB, addr string) *Client {
 	}
 	_ = c.SetDeadline(time.Now().Add(2 * Patience))
 	t.Cleanup(func() { _ = c.Close() })
-	return &Client{TCPConn: c.(*net.TCPConn), R: bufio.NewReader(c), t: t}
+	return &Client{TCPConn: c.(*net.TCPConn), R: bufio.NewReader(c), w: c, t: t}
+}
+
+// DialTLS is Dial, and makes a handshake: what is sent and read goes over TLS then.
+func DialTLS(t testing.TB, addr string, config *tls.Config) (*Client, *tls.Conn) {
+	t.Helper()
+	c := Dial(t, addr)
+	s, err := c.Handshake(config)
+	if err != nil {
+		t.Fatalf("handshake: %v", err)
+	}
+	return c, s
+}
+
+// Handshake has what is sent and read go over TLS.
+func (c *Client) Handshake(config *tls.Config) (*tls.Conn, error) {
+	s := tls.Client(c.TCPConn, config)
+	c.R, c.w = bufio.NewReader(s), s
+	return s, s.Handshake()
 }
 
 // Send writes s. That the other side has closed is no failure: a test looks at what it reads.
 func (c *Client) Send(s string) {
-	_, _ = io.WriteString(c.TCPConn, s)
+	_, _ = io.WriteString(c.w, s)
 }
 
 // Response is a response with its whole body.

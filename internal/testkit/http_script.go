@@ -150,5 +150,5 @@ func DialWith(t testing.TB, d *net.Dialer, addr string) *Client {
 	}
 	_ = c.SetDeadline(time.Now().Add(2 * Patience))
 	t.Cleanup(func() { _ = c.Close() })
-	return &Client{TCPConn: c.(*net.TCPConn), R: bufio.NewReader(c), t: t}
+	return &Client{TCPConn: c.(*net.TCPConn), R: bufio.NewReader(c), w: c, t: t}
 }

@@ -41,6 +41,7 @@ func (c *checker) check() {
 			c.route(r)
 		}
 	}
+	c.zones()
 	c.unused()
 	c.uselessTimes()
 	c.cookies()

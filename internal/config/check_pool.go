@@ -7,8 +7,8 @@ import (
 
 // pool checks one pool.
 func (c *checker) pool(p *Pool) {
-	if c.good(&p.Name) && !isPoolName(p.Name) {
-		c.complain(&p.Name, fmt.Sprintf("%q is not a pool's name", p.Name), "letters, digits and . _ - only")
+	if c.good(&p.Name) && !isPlainName(p.Name) {
+		c.complain(&p.Name, fmt.Sprintf("%q is not a pool's name", p.Name), "letters, digits and . _ - only, at most 128")
 	}
 	if c.broken[p] {
 		return
@@ -31,8 +31,8 @@ func (c *checker) pool(p *Pool) {
 	c.useless(p)
 }
 
-// isPoolName tells whether a pool can be called so. Commands name a server POOL/SERVER, so there is no slash.
-func isPoolName(s string) bool {
+// isPlainName tells whether a pool or a zone can be called so. Commands name a server POOL/SERVER, so there is no slash.
+func isPlainName(s string) bool {
 	for _, c := range []byte(s) {
 		if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') && c != '.' && c != '_' && c != '-' {
 			return false

@@ -20,6 +20,8 @@ import (
 //	hedge                    it is
 //	wins | failed | broke    the second answers first, fails by a reset, or is not used for its 503
 //	left                     the first fails by a reset while the second is under way
+//	says 503                 the first's answer has that status while the second is under way
+//	late                     the time for the whole exchange is over
 //	answer 200 | reset       the present try's answer, or its failure
 func TestHedgeScripts(t *testing.T) {
 	usual := pool.Budget{Share: 20, Floor: 3}
@@ -38,6 +40,10 @@ func TestHedgeScripts(t *testing.T) {
 		{"the second fails", 2, usual, get, 0, "start, hedge, failed, at, answer 200, done", "s1, s2, on s1, 0, relay, 200 -- attempts=2 hedge=1 spent=1 broken=s2"},
 		{"the second answers 503", 2, usual, get, 0, "start, hedge, broke, answer 200, done", "s1, s2, on s1, relay, 200 -- attempts=2 hedge=1 spent=1 broken=s2"},
 		{"the first fails, the second is left", 2, usual, get, 0, "start, hedge, left, answer 200, done", "s1, s2, on s2, relay, 200 -- attempts=2 hedge=2 spent=1 broken=s1"},
+		{"the first's answer is named for another try", 2, usual, get, 0, "start, hedge, says 503, answer 200, done", "s1, s2, on s2, relay, 200 -- attempts=2 hedge=2 spent=1 broken=s1"},
+		{"the first's answer is not named", 2, usual, get, 0, "start, hedge, says 500, answer 200, done", "s1, s2, on s1, relay, 200 -- attempts=2 hedge=1 spent=1"},
+		{"no time is left", 2, usual, get, 0, "start, hedge, late, says 503, answer 200, done", "s1, s2, on s1, relay, 200 -- attempts=2 hedge=1 spent=1"},
+		{"no time is left for a second one", 2, usual, get, 0, "start, late, hedge, answer 200, done", "s1, none, relay, 200 -- attempts=1 hedge=0 spent=0"},
 		{"both fail", 3, usual, get, 0, "start, hedge, left, reset, done", "s1, s2, on s2, reply 502, 502 SH attempts=2 hedge=2 spent=1 broken=s1,s2"},
 		{"the first fails after the second did", 3, usual, get, 0, "start, hedge, failed, reset, done", "s1, s2, on s1, reply 502, 502 SH attempts=2 hedge=1 spent=1 broken=s1,s2"},
 		{"the client leaves", 2, usual, get, 0, "start, hedge, gone, done", "s1, s2, silent 499, 499 CH attempts=2 hedge=1 spent=1"},
@@ -60,7 +66,7 @@ func TestHedgeScripts(t *testing.T) {
 			for range 100 {
 				p.Answered(0, time.Microsecond)
 			}
-			retry := route.Retry{Attempts: 4, Repeats: 1, Connect: true, Reset: true}
+			retry := route.Retry{Attempts: 4, Repeats: 1, Connect: true, Reset: true, Statuses: []route.Statuses{{From: 503, To: 503}}}
 			table, req := oneRoute(t, route.Route{Name: "app", Pool: p, Retry: retry}, test.request)
 			x := &Exchange{}
 			x.Begin(&Client{AddrText: []byte("192.0.2.1")}, req, Times{})
@@ -100,6 +106,11 @@ func TestHedgeScripts(t *testing.T) {
 				case "left":
 					x.HedgeIsLeft(now, reset, false)
 					out = append(out, "on "+x.Server().Name)
+				case "says 503", "says 500":
+					x.HedgeIsBetter(now, map[string]int{"says 503": 503, "says 500": 500}[e])
+					out = append(out, "on "+x.Server().Name)
+				case "late":
+					x.Until = now
 				case "answer 200":
 					out = append(out, decision(x, x.Responded(now, &msg.Response{Status: 200})))
 				case "reset":

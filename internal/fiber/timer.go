@@ -117,12 +117,15 @@ func (l *Loop) Sleep(d time.Duration) {
 	l.park()
 }
 
-// wakeSleepers ends every Sleep: the loop stops.
+// wakeSleepers ends every Sleep, and every Wait that no client's end has ended: the loop stops.
 func (ts *timers) wakeSleepers() {
 	for _, t := range append([]*timer(nil), ts.heap...) {
-		if s, ok := t.owner.(*sleeper); ok {
+		switch owner := t.owner.(type) {
+		case *sleeper:
 			ts.remove(t)
-			s.expire(0)
+			owner.expire(0)
+		case *Wait:
+			owner.left(ErrStopped)
 		}
 	}
 }

@@ -68,30 +68,41 @@ func finishResponse(r *msg.Response, head bool, f *framing) {
 	}
 }
 
-// readStatusLine reads `HTTP/1.x 200 reason`; it returns where the fields begin, or 0 if b ends before that. The reason may be
-// missing, and many servers leave out the space before a missing one.
-func readStatusLine(r *msg.Response, b []byte) (int, error) {
-	const version, size = len("HTTP/1."), len("HTTP/1.1 200")
-	if known := min(len(b), version); string(b[:known]) != "HTTP/1."[:known] {
+const versionSize, statusSize = len("HTTP/1."), len("HTTP/1.1 200")
+
+// StatusOf returns the status of the answer that begins with b; 0: that is still to come. An error says that b begins none.
+func StatusOf(b []byte) (status int, err error) {
+	if known := min(len(b), versionSize); string(b[:known]) != "HTTP/1."[:known] {
 		return 0, errStatusLine
 	}
-	if len(b) <= size {
+	if len(b) < statusSize {
 		return 0, nil
 	}
-	if b[version]&^1 != '0' || b[version+1] != ' ' {
+	if b[versionSize]&^1 != '0' || b[versionSize+1] != ' ' {
 		return 0, errStatusLine
 	}
-	for _, c := range b[size-3 : size] {
+	for _, c := range b[statusSize-3 : statusSize] {
 		if c < '0' || c > '9' {
 			return 0, errStatusLine
 		}
-		r.Status = r.Status*10 + int(c-'0')
+		status = status*10 + int(c-'0')
 	}
-	if r.Status < 100 {
+	if status < 100 {
 		return 0, errStatusLine
 	}
-	r.Minor = b[version] - '0'
-	p := size
+	return status, nil
+}
+
+// readStatusLine reads `HTTP/1.x 200 reason`; it returns where the fields begin, or 0 if b ends before that. The reason may be
+// missing, and many servers leave out the space before a missing one.
+func readStatusLine(r *msg.Response, b []byte) (int, error) {
+	status, err := StatusOf(b)
+	if err != nil || len(b) <= statusSize {
+		return 0, err
+	}
+	r.Status = status
+	r.Minor = b[versionSize] - '0'
+	p := statusSize
 	if b[p] != ' ' && b[p] != '\r' {
 		return 0, errStatusLine
 	}
@@ -105,8 +116,8 @@ func readStatusLine(r *msg.Response, b []byte) (int, error) {
 	if b[p] != '\r' || b[p+1] != '\n' {
 		return 0, lineError(b[p])
 	}
-	if p > size {
-		r.Reason = b[size+1 : p : p]
+	if p > statusSize {
+		r.Reason = b[statusSize+1 : p : p]
 	}
 	return p + 2, nil
 }

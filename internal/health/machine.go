@@ -194,6 +194,9 @@ func (m *Machine) Pace() time.Duration {
 // Usable tells whether the server may get requests.
 func (m *Machine) Usable() bool { return m.State() == Up }
 
+// Failing is how many probes in a row have failed.
+func (m *Machine) Failing() int { return m.fails }
+
 // Known tells whether the first round is over: the state is no longer Checking.
 func (m *Machine) Known() bool { return m.state != Checking }
 

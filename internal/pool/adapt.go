@@ -33,7 +33,8 @@ type adaption struct {
 	limit         float64
 	usual         float64 // microseconds; 0: nothing is known
 	since         clock.Instant
-	timed, waited int64 // of all servers, at the end of the last window
+	timed, waited int64  // of all servers, at the end of the last window
+	generation    uint64 // of the list of servers that these are of
 }
 
 // adapt moves the limit once a window. mu is held.
@@ -43,10 +44,10 @@ func (p *Pool) adapt(now clock.Instant) {
 		return
 	}
 	timed, waited := p.answers()
-	n, sum := timed-a.timed, waited-a.waited
-	if n < 0 || sum < 0 { // servers have left
-		a.timed, a.waited, n = timed, waited, 0
+	if generation := p.Generation(); a.generation != generation { // servers may have left, and their answers with them
+		a.generation, a.timed, a.waited = generation, timed, waited
 	}
+	n, sum := timed-a.timed, waited-a.waited
 	if n < adaptLeast {
 		return
 	}
@@ -77,6 +78,10 @@ func (a *adaption) window(set *Adapt, took float64, loaded, busy bool) {
 	gradient := min(1, max(steepest, set.Tolerance*a.usual/took))
 	next := a.limit*gradient + math.Sqrt(a.limit)
 	a.limit += (next - a.limit) * smoothing
+}
+
+// bound keeps the limit within what is configured, which may have changed.
+func (a *adaption) bound(set *Adapt) {
 	a.limit = min(max(a.limit, float64(set.Min)), float64(set.Max))
 }
 
@@ -94,10 +99,12 @@ func (p *Pool) setLimit() {
 	set := p.settings.Load()
 	limit := set.maxRequests
 	if set.adapt.Max > 0 {
-		if p.adaption.limit == 0 {
-			p.adaption.limit = float64(min(max(adaptStart, set.adapt.Min), set.adapt.Max))
+		a := &p.adaption
+		if a.limit == 0 {
+			a.limit, a.generation = adaptStart, p.Generation()
 		}
-		if found := int(p.adaption.limit); limit == 0 || found < limit {
+		a.bound(&set.adapt)
+		if found := int(a.limit); limit == 0 || found < limit {
 			limit = found
 		}
 	} else {
@@ -105,7 +112,7 @@ func (p *Pool) setLimit() {
 	}
 	before := p.limit.Swap(int64(limit))
 	if int64(limit) > before {
-		p.released()
+		p.released(false)
 	}
 }
 

@@ -94,3 +94,39 @@ func TestAdaptWindow(t *testing.T) {
 		t.Errorf("limit = %.2f after a window in which it was not used, want %.2f", a.limit, before)
 	}
 }
+
+// New bounds hold at once, however little there is to do.
+func TestAdaptBoundsChange(t *testing.T) {
+	spec := Spec{Name: "app", Policy: &inOrder{}, Servers: specs("a"), Adapt: Adapt{Min: 10, Max: 1000, Tolerance: 1.5}}
+	p := New(start, spec)
+	for _, tt := range []struct{ min, max, want int }{{5, 15, 15}, {40, 100, 40}, {1, 100, 40}} {
+		spec.Adapt.Min, spec.Adapt.Max = tt.min, tt.max
+		p.Configure(start, spec)
+		if got := p.Limit(); got != tt.want {
+			t.Errorf("limit = %d with %d to %d, want %d", got, tt.min, tt.max, tt.want)
+		}
+	}
+}
+
+// What a server has answered before it left is not taken for a change of the others' times.
+func TestAdaptForgetsServersThatLeave(t *testing.T) {
+	a := Adapt{Min: 10, Max: 1000, Tolerance: 1.5}
+	p := New(start, Spec{Name: "app", Policy: &inOrder{}, Servers: specs("a b"), Adapt: a})
+	answer := func(s *Server, n int64, took time.Duration) {
+		s.tally.timed.Add(n)
+		s.tally.waited.Add(n * took.Microseconds())
+	}
+	now := start
+	left, stays := p.Servers()[0], p.Servers()[1]
+	answer(left, 1000, time.Millisecond)
+	answer(stays, 20, 10*time.Millisecond)
+	now = now.Add(adaptEvery)
+	p.Tick(now)
+	usual := p.adaption.usual
+	p.Update(now, specs("b"))
+	answer(stays, 1020, 10*time.Millisecond) // 20 more than those that are gone
+	p.Tick(now.Add(adaptEvery))
+	if got := p.adaption.usual; got > usual*1.02 {
+		t.Errorf("usual time = %.0f µs after answers that took 10 ms, was %.0f: it grew by more than a window's step", got, usual)
+	}
+}

@@ -68,3 +68,18 @@ func TestHedgeAfterFollows(t *testing.T) {
 		t.Errorf("HedgeAfter = %v, want a millisecond, as all of the last 10,000 answers took", got)
 	}
 }
+
+// What was learnt while a pool hedged is void while it does not.
+func TestHedgeEndsByReload(t *testing.T) {
+	p := hedging(pool.Hedge{Quantile: 95})
+	for range 100 {
+		p.Answered(0, time.Millisecond)
+	}
+	if got := p.HedgeAfter(0); got == 0 {
+		t.Fatal("HedgeAfter = 0 after 100 answers")
+	}
+	p.Configure(2, pool.Spec{Name: "app", Policy: balance.RoundRobin(), Servers: []pool.ServerSpec{{Address: "10.0.0.1:80", Weight: 1}}})
+	if got := p.HedgeAfter(0); got != 0 {
+		t.Errorf("HedgeAfter = %v without hedging, want 0", got)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"poise/internal/clock"
 	"poise/internal/fault"
 	"poise/internal/fiber"
+	"poise/internal/h1"
 	"poise/internal/pool"
 	"poise/internal/stats"
 	"poise/internal/upstream"
@@ -26,10 +27,11 @@ type rival struct {
 	begun     clock.Instant
 	connected clock.Instant
 
-	task    fiber.Task
 	first   *upstream.Conn // of the first try, whose fiber is told
+	alone   *fiber.Wait    // of that fiber, once the first try has failed
 	u       *upstream.Conn
 	f       *fault.Error
+	status  int  // of its answer
 	done    bool // the answer has begun, or f says why not
 	dropped bool // nobody wants it any more: its fiber cleans up
 }
@@ -69,7 +71,7 @@ func (e *serving) startRival() bool {
 	r.writeBy, r.answerBy = e.rivalBy(e.until), e.rivalBy(e.by(t.Response))
 	r.request = append(append(r.request, e.s.out...), e.s.upload.body...)
 	e.rival = r
-	r.task.Start(e.c.p.loop, r.run)
+	e.c.p.loop.Go(r.run)
 	return true
 }
 
@@ -101,14 +103,37 @@ func (r *rival) run() {
 	r.u.WriteBy(r.writeBy)
 	r.u.StallAfter(r.stall)
 	if err := r.u.Send(r.request); err != nil {
-		r.f = &fault.Error{Side: fault.Server, Op: fault.WriteHead, Kind: upstream.KindOf(err), Err: err}
+		r.f = rivalFault(fault.WriteHead, err)
 		return
 	}
 	r.u.ReadBy(r.answerBy)
-	r.f = nil
-	if err := r.u.Next(); err != nil {
-		r.f = &fault.Error{Side: fault.Server, Op: fault.ReadAnswer, Kind: upstream.KindOf(err), Err: err}
+	r.f = r.readStatus()
+}
+
+// readStatus waits until it is known whether the server has an answer: what is none shall not win over a server that may still have one.
+func (r *rival) readStatus() *fault.Error {
+	for {
+		var err error
+		switch r.status, err = h1.StatusOf(r.u.Buffered()); {
+		case err != nil:
+			return malformedAnswer(err)
+		case r.status == 101:
+			return malformedAnswer(errUnasked)
+		case r.status > 0:
+			return nil
+		}
+		if err := r.u.Fill(); err != nil {
+			return rivalFault(fault.ReadAnswer, err)
+		}
 	}
+}
+
+// rivalFault is the server's, unless we stop.
+func rivalFault(op fault.Op, err error) *fault.Error {
+	if errors.Is(err, fiber.ErrStopped) {
+		return &fault.Error{Side: fault.Internal, Op: op, Kind: fault.Cancelled, Err: err}
+	}
+	return &fault.Error{Side: fault.Server, Op: op, Kind: upstream.KindOf(err), Err: err}
 }
 
 // end tells the first try's fiber.
@@ -119,6 +144,22 @@ func (r *rival) end() {
 		r.close()
 	case r.first != nil:
 		r.first.Nudge()
+	case r.alone != nil:
+		r.alone.Tell()
+	}
+}
+
+// failed tells whether there is nothing to hope for.
+func (r *rival) failed() bool { return r.done && (r.f != nil || r.status >= 500) }
+
+// drop ends it: its fiber cleans up, or has ended already.
+func (r *rival) drop() {
+	r.dropped = true
+	switch {
+	case r.done:
+		r.close()
+	case r.u != nil:
+		r.u.Interrupt(errDropped)
 	}
 }
 
@@ -128,31 +169,25 @@ func (r *rival) close() {
 	}
 }
 
-// refused is the status of an answer that says that the server failed, or 0: such a one does not win over a server that may still answer.
-func (r *rival) refused() int {
-	b := r.u.Buffered()
-	const before, all = len("HTTP/1.1 "), len("HTTP/1.1 503")
-	if len(b) < all || b[before] != '5' {
-		return 0
-	}
-	return 500 + int(b[before+1]-'0')*10 + int(b[before+2]-'0')
-}
-
 // race waits for the one of both tries that is the first to answer.
 func (e *serving) race() *fault.Error {
 	x, r := &e.s.x, e.rival
+	server, chosen := x.Server(), x.Times.Chosen
 	err := e.u.NextOr(&r.done)
 	switch {
 	case len(e.u.Buffered()) > 0:
+		if status, _ := h1.StatusOf(e.u.Buffered()); !r.failed() && x.HedgeIsBetter(e.now(), status) {
+			e.countAttempt(server, chosen, status, nil)
+			return e.goOnAlone()
+		}
 		e.dropRival(nil, 0)
 	case err != nil:
 		return e.outlived(err)
 	case r.f != nil:
 		e.dropRival(r.f, 0)
-	case r.refused() > 0:
-		e.dropRival(nil, r.refused())
+	case r.status >= 500: // such a one does not win over a server that may still answer
+		e.dropRival(nil, r.status)
 	default:
-		server, chosen := x.Server(), x.Times.Chosen
 		x.HedgeWins(e.now())
 		e.countAttempt(server, chosen, 0, nil)
 		e.takeRival()
@@ -162,7 +197,7 @@ func (e *serving) race() *fault.Error {
 
 // outlived has the rival go on alone after the first try has failed.
 func (e *serving) outlived(err error) *fault.Error {
-	x, r := &e.s.x, e.rival
+	x := &e.s.x
 	f := e.serverFault(fault.ReadAnswer, err)
 	if f.Side != fault.Server {
 		return f
@@ -170,8 +205,16 @@ func (e *serving) outlived(err error) *fault.Error {
 	server, chosen := x.Server(), x.Times.Chosen
 	x.HedgeIsLeft(e.now(), f, e.u.Reused)
 	e.countAttempt(server, chosen, 0, f)
+	return e.goOnAlone()
+}
+
+// goOnAlone leaves the first try, and waits for what the rival comes to.
+func (e *serving) goOnAlone() *fault.Error {
+	x, r := &e.s.x, e.rival
 	e.takeRival()
-	r.task.Wait() // while it connects, that it must do in time bounds this: only from then on does it end with the client
+	if f := e.awaitRival(r); f != nil {
+		return f
+	}
 	if e.u = r.u; e.u == nil {
 		return r.f
 	}
@@ -180,10 +223,27 @@ func (e *serving) outlived(err error) *fault.Error {
 	if r.f == nil {
 		return nil
 	}
-	if r.f.Side == fault.Server {
+	if e.u.Unread() > 0 {
+		x.AnswerBegun()
+	}
+	if upstream.Left(e.c.Conn) {
 		return e.serverFault(r.f.Op, r.f.Err)
 	}
 	return r.f
+}
+
+// awaitRival waits until the rival, which is alone, has an answer or has failed; the fault is of who ends it before, as a client does that leaves.
+func (e *serving) awaitRival(r *rival) *fault.Error {
+	if r.done {
+		return nil
+	}
+	r.alone = e.c.p.loop.NewWait()
+	err := r.alone.UntilReset(0, e.c.Conn)
+	if err == nil {
+		return nil
+	}
+	r.drop()
+	return e.serverFault(fault.ReadAnswer, err)
 }
 
 // takeRival makes the rival's connection that of the present try.
@@ -213,11 +273,5 @@ func (e *serving) dropRival(f *fault.Error, status int) {
 	if f != nil && f.Side == fault.Server {
 		e.c.p.stats.Failed(r.server.ID, f.Kind)
 	}
-	r.dropped = true
-	switch {
-	case r.done:
-		r.close()
-	case r.u != nil:
-		r.u.Interrupt(errDropped)
-	}
+	r.drop()
 }

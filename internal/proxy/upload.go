@@ -76,8 +76,10 @@ func (e *serving) uploading() bool {
 	return e.body == bodyStream && e.s.upload.started && !e.s.upload.done
 }
 
-// inVain tells whether all of the body has come, though the server does not take it.
-func (up *upload) inVain() bool { return up.fault != nil && up.src.ended() && !up.e.s.task.Busy() }
+// inVain tells whether all of the body has come, though the server does not take it. After a fault of ours some of it may still be unread.
+func (up *upload) inVain() bool {
+	return up.fault != nil && up.fault.Side != fault.Internal && up.src.ended() && !up.e.s.task.Busy()
+}
 
 // stopUpload ends the upload's fiber and waits for it: what it sends from is ours to give back only then.
 func (e *serving) stopUpload() {

@@ -147,10 +147,18 @@ func (c *crew) exchange(i int, r *rand.Rand) (late bool) {
 	case 1:
 		w.MaxAge = time.Microsecond
 	}
+	dropped := r.IntN(10) == 0
+	if dropped { // as a rival that nobody wants any more: it has no slot while it gets its connection
+		lease.End()
+	}
 	hasty := w.By < l.Now().Add(time.Second)
 	conn, f := up.Get(&w)
 	if f != nil {
 		return !hasty
+	}
+	if dropped {
+		conn.Keep(10 * time.Millisecond)
+		return false
 	}
 	if conn.Send([]byte("x")) != nil || conn.Next() != nil || r.IntN(10) == 0 {
 		conn.Close()
@@ -292,6 +300,39 @@ func TestConnectionsInTime(t *testing.T) {
 			}
 			if n := c.server.Connections(); n != 1 {
 				t.Errorf("%d connections are counted, want 1", n)
+			}
+		})
+	}
+}
+
+// TestConnectionsAtTheEnd: who waits for a connection, and for no client, does not hold the loop's end up.
+func TestConnectionsAtTheEnd(t *testing.T) {
+	for _, d := range drivers {
+		t.Run(d, func(t *testing.T) {
+			c := newCrew(t, d, 1, serve(t).addr, 1)
+			if !c.server.Opens() {
+				t.Fatal("there is no first connection")
+			}
+			got := make(chan *fault.Error, 1)
+			c.fibers[0].Call(func() {
+				c.fibers[0].Go(func() {
+					_, f := c.loops[0].Get(&upstream.Want{Server: c.server, By: c.fibers[0].Now().Add(time.Minute)})
+					got <- f
+				})
+			})
+			c.fibers[0].Call(func() {}) // it waits
+			began := time.Now()
+			c.fibers[0].Stop()
+			if took := time.Since(began); took > 900*time.Millisecond { // after a second it is given up
+				t.Errorf("the loop's end took %v, want less", took)
+			}
+			select {
+			case f := <-got:
+				if f == nil || f.Side != fault.Internal || c.server.Crowded() {
+					t.Errorf("Get = %v, crowded %t; want a fault of ours, and nobody who waits", f, c.server.Crowded())
+				}
+			default:
+				t.Error("Get has not returned")
 			}
 		})
 	}

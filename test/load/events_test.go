@@ -74,6 +74,7 @@ type seen struct {
 type eventPool struct {
 	name, settings string
 	slots          int // of each server; 0: any number
+	connections    int // likewise
 	holds          int // requests that the pool can have in flight when all is well
 	servers        []*fickle
 	deaf           string // a server that takes no connection; "": there is none
@@ -92,6 +93,7 @@ func beginEvents(t *testing.T, s testkit.Setup, n int) *events {
 		{name: "limit", holds: 6, settings: "max_requests: 6\n    queue: { length: 8, timeout: 30ms }"},
 		{name: "adaptive", settings: "adaptive: { min: 2, max: 8 }\n    queue: { length: 8, timeout: 30ms }"},
 		{name: "tied", slots: 2, settings: "affinity: { hash: { header: X-User } }\n    queue: { length: 10, timeout: 30ms }", deaf: testkit.Deaf(t)},
+		{name: "hedged", connections: 2, holds: 8, settings: "hedge: { quantile: 60%, min_delay: 1ms }\n    queue: { length: 10, timeout: 30ms }", deaf: testkit.Deaf(t)},
 	}
 	for _, p := range e.pools {
 		for range 4 {
@@ -122,11 +124,11 @@ listeners:
 		fmt.Fprintf(&b, "  %s:\n    %s%s    servers:\n", p.name, p.settings, eventSettings)
 		for i, s := range p.servers {
 			if random == nil || i == 0 || random.IntN(3) > 0 {
-				fmt.Fprintf(&b, "      - { address: %q, max_requests: %d }\n", s.addr, p.slots)
+				fmt.Fprintf(&b, "      - { address: %q, max_requests: %d, max_connections: %d }\n", s.addr, p.slots, p.connections)
 			}
 		}
 		if p.deaf != "" && random != nil && random.IntN(2) == 0 {
-			fmt.Fprintf(&b, "      - { address: %q, max_requests: %d }\n", p.deaf, p.slots)
+			fmt.Fprintf(&b, "      - { address: %q, max_requests: %d, max_connections: %d }\n", p.deaf, p.slots, p.connections)
 		}
 	}
 	return b.String()
@@ -304,6 +306,9 @@ func (e *events) checkLog(t *testing.T, m metrics) {
 			t.Errorf("nothing ended by %s: the load is no test", end)
 		}
 	}
+	if all, won := sums["poise_pool_hedges_total"], sums["poise_pool_hedges_won_total"]; (won == 0 || won == all) && len(logged) >= someEvents {
+		t.Errorf("of %d hedges %d were won: the load is no test", all, won)
+	}
 }
 
 // addRecord counts a log record to what the metrics must tell in sum.
@@ -313,6 +318,8 @@ func addRecord(sums map[string]int, r testkit.Record) {
 	sums["poise_pool_requests_total"]++
 	sums["poise_pool_retries_total"] += max(0, r.Attempts-1)
 	for name, is := range map[string]bool{
+		"poise_pool_hedges_total":              r.Hedge != "",
+		"poise_pool_hedges_won_total":          r.Hedge == "won",
 		"poise_pool_queued_total":              r.Queued > 0,
 		"poise_pool_queue_timeouts_total":      r.End[:2] == "sQ",
 		"poise_pool_queue_overflows_total":     r.End[:2] == "PQ",

@@ -144,6 +144,43 @@ func TestHedge(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 			first.answer(t, "200 OK", "first")
 		}, 200, "first", "lost"},
+		{"the second cannot serve, and says so in pieces", func(t *testing.T, _ *tries, first, second *try) {
+			_ = second.Send("HTTP/1.1 5")
+			time.Sleep(20 * time.Millisecond)
+			_ = second.Send("03 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+			second.end <- true
+			time.Sleep(20 * time.Millisecond)
+			first.answer(t, "200 OK", "first")
+		}, 200, "first", "lost"},
+		{"the second sends what is no answer", func(t *testing.T, _ *tries, first, second *try) {
+			_ = second.Send("HTTP/1.1 2x0 OK\r\n\r\n")
+			second.wantDropped(t)
+			first.answer(t, "200 OK", "first")
+		}, 200, "first", "lost"},
+		{"the second switches protocols", func(t *testing.T, _ *tries, first, second *try) {
+			_ = second.Send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n")
+			second.wantDropped(t)
+			first.answer(t, "200 OK", "first")
+		}, 200, "first", "lost"},
+		{"the second begins an answer, and ends", func(t *testing.T, _ *tries, first, second *try) {
+			_ = second.Send("HTTP/1.1 ")
+			time.Sleep(20 * time.Millisecond)
+			second.fail()
+			time.Sleep(20 * time.Millisecond)
+			first.answer(t, "200 OK", "first")
+		}, 200, "first", "lost"},
+		{"the first fails, and the second sends what is no answer", func(t *testing.T, _ *tries, first, second *try) {
+			first.fail()
+			time.Sleep(20 * time.Millisecond)
+			_ = second.Send("HTTP/1.1 2x0 OK\r\n\r\n")
+			second.wantDropped(t)
+		}, 502, "502 Bad Gateway: the server's answer was malformed\n", "won"},
+		{"the first fails, and the client leaves", func(t *testing.T, h *tries, first, second *try) {
+			first.fail()
+			time.Sleep(20 * time.Millisecond)
+			h.c.ResetConn()
+			second.wantDropped(t)
+		}, 499, "", "won"},
 		{"an interim answer wins too", func(t *testing.T, _ *tries, first, second *try) {
 			_ = second.Send("HTTP/1.1 103 Early Hints\r\n\r\n")
 			first.wantDropped(t)
@@ -175,6 +212,54 @@ func TestHedge(t *testing.T) {
 				r := h.p.Await(t, "/try")
 				if r.Status != test.status || r.Attempts != 2 || (r.Hedge != test.hedge && test.hedge != "*") {
 					t.Errorf("record %+v, want status %d, 2 attempts, hedge %q", r, test.status, test.hedge)
+				}
+				wantAtRest(t, h.p)
+			})
+		})
+	}
+}
+
+// A client that has only closed its sending half waits for the answer, also when it is another server's.
+func TestHedgeOfAClientThatHasSaidAll(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		h := newTries(t, s, "")
+		h.c.Send(getOf("/try"))
+		_ = h.c.CloseWrite()
+		first, second := h.tries(t)
+		first.fail()
+		time.Sleep(20 * time.Millisecond)
+		second.answer(t, "200 OK", "second")
+		wantResponse(t, "a hedged request", h.c.Read("GET"), 200, "second")
+		wantAtRest(t, h.p)
+	})
+}
+
+// An answer of the first server with a status that is named for another try is left for the second's, which is that try.
+func TestHedgeInsteadOfARepeat(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		second func(t *testing.T, second *try)
+		status int
+		body   string
+	}{
+		{"it answers", func(t *testing.T, second *try) { second.answer(t, "200 OK", "second") }, 200, "second"},
+		{"it answers so too", func(t *testing.T, second *try) { second.answer(t, "503 No", "second") }, 503, "second"},
+		{"it fails", func(_ *testing.T, second *try) { second.fail() }, 502, "502 Bad Gateway: the server closed the connection before it answered\n"},
+	} {
+		t.Run(strings.ReplaceAll(test.name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+				h := newTries(t, s, "retry: { on: [connect, reset, 503] }")
+				h.c.Send(getOf("/try"))
+				first, second := h.tries(t)
+				first.answer(t, "503 Service Unavailable", "first")
+				time.Sleep(20 * time.Millisecond)
+				test.second(t, second)
+				wantResponse(t, "a hedged request", h.c.Read("GET"), test.status, test.body)
+				if r := h.p.Await(t, "/try"); r.Attempts != 2 || r.Hedge != "won" {
+					t.Errorf("record %+v, want 2 attempts, and the second's try", r)
 				}
 				wantAtRest(t, h.p)
 			})

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"poise/internal/testkit"
 )
 
 // result is what a call of poise leaves.
@@ -148,8 +150,10 @@ func TestExamplesAreFine(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("examples: %v, %v", files, err)
 	}
+	cert := testkit.NewCertificate(t, "example.com")
+	env := map[string]string{"POISE_CERT": cert.CertFile, "POISE_KEY": cert.KeyFile}
 	for _, f := range files {
-		if r := call(nil, "check", "-c", f); r.code != 0 || r.out != f+": fine\n" {
+		if r := call(env, "check", "-c", f); r.code != 0 || r.out != f+": fine\n" {
 			t.Errorf("poise check -c %s = %d, %q, want 0 and no word more than fine", f, r.code, r.out)
 		}
 	}

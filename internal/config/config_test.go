@@ -83,7 +83,7 @@ func TestDefaults(t *testing.T) {
 		Timeouts: Timeouts{
 			ListenerTimeouts: ListenerTimeouts{
 				RouteTimeouts: RouteTimeouts{Connect: 5 * time.Second, Response: time.Minute, BodyIdle: time.Minute, BodyRate: 100, Write: time.Minute},
-				RequestHead:   10 * time.Second, Idle: 75 * time.Second,
+				RequestHead:   10 * time.Second, TLSHandshake: 10 * time.Second, Idle: 75 * time.Second,
 			},
 			ServerIdle: time.Minute, Drain: 30 * time.Second,
 		},

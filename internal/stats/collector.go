@@ -137,10 +137,8 @@ func (w writer) listener(l *Listener, name string) {
 	w.counter(listenerSent, l.Out, name)
 	w.counter(listenerOpened, l.Opened, name)
 	w.counter(listenerRefused, l.Refused, name)
-	if l.Shaken+l.Unshaken > 0 {
-		w.counter(listenerHandshakes, l.Shaken, name, "ok")
-		w.counter(listenerHandshakes, l.Unshaken, name, "failed")
-	}
+	w.counter(listenerHandshakes, l.Shaken, name, "ok")
+	w.counter(listenerHandshakes, l.Unshaken, name, "failed")
 	w.gauge(listenerConnections, float64(l.Connections), name)
 	w.counter(listenerClientAborts, l.ClientAborts, name)
 }

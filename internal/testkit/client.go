@@ -14,9 +14,10 @@ import (
 // Client is a connection to Poise that sends the bytes it is told.
 type Client struct {
 	*net.TCPConn
-	R *bufio.Reader
-	w io.Writer
-	t testing.TB
+	R   *bufio.Reader
+	w   io.Writer
+	tls *tls.Conn // nil: clear text
+	t   testing.TB
 }
 
 // Dial connects to Poise; the connection is closed when the test ends.
@@ -26,9 +27,18 @@ func Dial(t testing.TB, addr string) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = c.SetDeadline(time.Now().Add(2 * Patience))
-	t.Cleanup(func() { _ = c.Close() })
-	return &Client{TCPConn: c.(*net.TCPConn), R: bufio.NewReader(c), w: c, t: t}
+	return newClient(t, c, addr)
+}
+
+func newClient(t testing.TB, conn net.Conn, addr string) *Client {
+	t.Helper()
+	_ = conn.SetDeadline(time.Now().Add(2 * Patience))
+	t.Cleanup(func() { _ = conn.Close() })
+	c := &Client{TCPConn: conn.(*net.TCPConn), R: bufio.NewReader(conn), w: conn, t: t}
+	if config, ok := overTLS.Load(addr); ok {
+		c.secure(config.(*tls.Config)) // the handshake is made when something is sent or read
+	}
+	return c
 }
 
 // DialTLS is Dial, and makes a handshake: what is sent and read goes over TLS then.
@@ -44,9 +54,25 @@ func DialTLS(t testing.TB, addr string, config *tls.Config) (*Client, *tls.Conn)
 
 // Handshake has what is sent and read go over TLS.
 func (c *Client) Handshake(config *tls.Config) (*tls.Conn, error) {
-	s := tls.Client(c.TCPConn, config)
-	c.R, c.w = bufio.NewReader(s), s
-	return s, s.Handshake()
+	c.secure(config)
+	return c.tls, c.tls.Handshake()
+}
+
+func (c *Client) secure(config *tls.Config) {
+	c.tls = tls.Client(c.TCPConn, config)
+	c.R, c.w = bufio.NewReader(c.tls), c.tls
+}
+
+// Write sends b.
+func (c *Client) Write(b []byte) (int, error) { return c.w.Write(b) }
+
+// CloseWrite says that nothing more follows.
+func (c *Client) CloseWrite() error {
+	if c.tls != nil {
+		_ = c.tls.Handshake()
+		_ = c.tls.CloseWrite()
+	}
+	return c.TCPConn.CloseWrite()
 }
 
 // Send writes s. That the other side has closed is no failure: a test looks at what it reads.

@@ -148,7 +148,5 @@ func DialWith(t testing.TB, d *net.Dialer, addr string) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = c.SetDeadline(time.Now().Add(2 * Patience))
-	t.Cleanup(func() { _ = c.Close() })
-	return &Client{TCPConn: c.(*net.TCPConn), R: bufio.NewReader(c), w: c, t: t}
+	return newClient(t, c, addr)
 }

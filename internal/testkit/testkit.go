@@ -28,11 +28,17 @@ const Patience = 10 * time.Second
 type Setup struct {
 	Driver string
 	Loops  int
+	TLS    bool // between clients and Poise, where a test does not say anything of it
 }
 
-func (s Setup) String() string { return fmt.Sprintf("%s/%d", s.Driver, s.Loops) }
+func (s Setup) String() string {
+	if s.TLS {
+		return fmt.Sprintf("%s/%d/tls", s.Driver, s.Loops)
+	}
+	return fmt.Sprintf("%s/%d", s.Driver, s.Loops)
+}
 
-// SetupsVariable names the environment variable that lists the setups, such as "net/1,net/2".
+// SetupsVariable names the environment variable that lists the setups, such as "net/1,net/2/tls".
 const SetupsVariable = "POISE_TEST_SETUPS"
 
 // Setups are those that the environment names; else every driver with 1, 2 and 4 loops.
@@ -44,8 +50,9 @@ func Setups(t testing.TB) []Setup {
 	}
 	var setups []Setup
 	for _, name := range strings.Split(list, ",") {
-		driver, loops, ok := strings.Cut(name, "/")
 		var s Setup
+		name, s.TLS = strings.CutSuffix(name, "/tls")
+		driver, loops, ok := strings.Cut(name, "/")
 		if _, err := fmt.Sscanf(loops, "%d", &s.Loops); !ok || err != nil {
 			t.Fatalf("%s: %q is no driver/loops", SetupsVariable, name)
 		}
@@ -84,9 +91,13 @@ type Poise struct {
 	Log       *Buffer
 	AccessLog string
 
-	head string // what Start adds to a configuration
+	head string       // what Start adds to a configuration
+	cert *Certificate // of the listeners that have none of their own; nil: they speak clear text
 	text atomic.Pointer[string]
 }
+
+// overTLS has what a client needs for the addresses at which Dial speaks TLS.
+var overTLS sync.Map
 
 // Start runs Poise with a configuration until the test ends. What yaml does not say is set here: driver, loops, no admin address, the access
 // log into a file of the test's own. Listeners in yaml use port 0.
@@ -101,6 +112,9 @@ func Start(t testing.TB, s Setup, yaml string) *Poise {
 		head += fmt.Sprintf("access_log: { path: %q }\n", p.AccessLog)
 	}
 	p.head = head
+	if s.TLS {
+		p.cert = NewCertificate(t, "poise.test")
+	}
 	p.write(yaml)
 	c, problems := p.load()
 	if problems.HasErrors() {
@@ -115,6 +129,15 @@ func Start(t testing.TB, s Setup, yaml string) *Poise {
 	t.Cleanup(a.Stop)
 	p.App = a
 	p.Addr = a.Status().Listeners[0].Addresses[0]
+	for i, l := range c.Listeners {
+		if p.cert == nil || l.TLS == nil || l.TLS.Certificates[0].Cert != p.cert.CertFile {
+			continue
+		}
+		for _, addr := range a.Status().Listeners[i].Addresses {
+			overTLS.Store(addr, p.cert.Client("poise.test"))
+			t.Cleanup(func() { overTLS.Delete(addr) })
+		}
+	}
 	return p
 }
 
@@ -124,7 +147,21 @@ func (p *Poise) write(yaml string) {
 }
 
 func (p *Poise) load() (*config.Config, config.Problems) {
-	return config.Parse("test.yaml", []byte(*p.text.Load()), os.LookupEnv)
+	c, problems := config.Parse("test.yaml", []byte(*p.text.Load()), os.LookupEnv)
+	if c != nil && p.cert != nil {
+		for _, l := range p.clear(c) {
+			l.TLS = &config.ListenerTLS{MinVersion: "1.2", Certificates: []*config.Certificate{{Cert: p.cert.CertFile, Key: p.cert.KeyFile}}}
+		}
+	}
+	return c, problems
+}
+
+// clear are the listeners that speak clear text and need not.
+func (*Poise) clear(c *config.Config) []*config.Listener {
+	return slices.DeleteFunc(slices.Clone(c.Listeners), func(l *config.Listener) bool {
+		_, unix := l.Addresses[0].Unix()
+		return unix || l.TLS != nil
+	})
 }
 
 // Reload has Poise go on with another configuration, to which the same is added as by Start.

@@ -332,6 +332,43 @@ func TestConnectionsFromAnyLoop(t *testing.T) {
 	}
 }
 
+// TestConnectionsGivenBack: a connection that is given back while somebody waits for its room is closed.
+func TestConnectionsGivenBack(t *testing.T) {
+	for _, d := range drivers {
+		t.Run(d, func(t *testing.T) {
+			c := newCrew(t, d, 2, serve(t).addr, 1)
+			held, got := make(chan *upstream.Conn, 1), make(chan *fault.Error, 1)
+			get := func(i int, then func(*upstream.Conn, *fault.Error)) {
+				l := c.fibers[i]
+				l.Post(func() {
+					l.Go(func() {
+						then(c.loops[i].Get(&upstream.Want{Server: c.server, By: l.Now().Add(5 * time.Second)}))
+					})
+				})
+			}
+			get(0, func(conn *upstream.Conn, _ *fault.Error) { held <- conn })
+			conn := <-held
+			get(1, func(conn *upstream.Conn, f *fault.Error) {
+				if f == nil {
+					conn.Close()
+				}
+				got <- f
+			})
+			for !c.server.Crowded() {
+				time.Sleep(time.Millisecond)
+			}
+			for i := range 2 { // the search for idle ones is over
+				c.fibers[1-i].Call(func() {})
+			}
+			c.fibers[0].Call(func() { conn.Keep(time.Minute) })
+			if f := <-got; f != nil {
+				t.Errorf("Get = %v, want a connection", f)
+			}
+			c.wantNone()
+		})
+	}
+}
+
 // TestConnectionsClientLeaves: a client that resets gives up its place, one that has only closed its sending half does not.
 func TestConnectionsClientLeaves(t *testing.T) {
 	for _, d := range drivers {

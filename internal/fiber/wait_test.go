@@ -130,6 +130,15 @@ func TestWaitIsOver(t *testing.T) {
 			if err := second.Until(l.Now().Add(100*time.Millisecond), nil); !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("a wait for nobody ends with %v when a connection has ended, want its time", err)
 			}
+			p.soon(func() {
+				p.c.Interrupt(errForTest)
+				p.c.Interrupt(errForTest)
+			})
+			_ = l.NewWait().UntilReset(0, p.c)
+			began := time.Now()
+			if l.Sleep(50 * time.Millisecond); time.Since(began) < 40*time.Millisecond {
+				t.Errorf("what ends a wait twice ends a sleep after %v", time.Since(began))
+			}
 		})
 	})
 }

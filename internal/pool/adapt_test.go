@@ -79,6 +79,16 @@ func TestAdaptWithinMaxRequests(t *testing.T) {
 	if got := p.Limit(); got != 0 {
 		t.Errorf("limit = %d, want none", got)
 	}
+	p.adaption.usual = 1000
+	spec.Adapt = Adapt{Min: 30, Max: 1000, Tolerance: 1.5}
+	p.Configure(start.Add(3*time.Second), spec)
+	spec.Adapt = Adapt{}
+	p.Configure(start.Add(4*time.Second), spec)
+	spec.Adapt = Adapt{Min: 10, Max: 1000, Tolerance: 1.5}
+	p.Configure(start.Add(5*time.Second), spec)
+	if got := p.Limit(); got != adaptStart || p.adaption.usual != 0 {
+		t.Errorf("limit = %d and usual time %.0f after a while without, want a new beginning", got, p.adaption.usual)
+	}
 }
 
 // A window is a step towards what the gradient says, in the plainest words.

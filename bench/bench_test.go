@@ -118,7 +118,7 @@ func TestWrongUsage(t *testing.T) {
 	}{
 		{"--only smal", `--only: "smal" is none of small`},
 		{"--balancers apache", `--balancers: "apache" is none of poise-io_uring`},
-		{"--runs -1", "--runs, --seconds and --idle-connections must be above 0"},
+		{"--runs -1", "--runs, --seconds, --idle-connections, --slots and --service must be above 0"},
 		{"--against HEAD --only idle", `"idle" is none of small`},
 		{"--against HEAD --svg x", "leave out --against"},
 	}

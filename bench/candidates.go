@@ -47,7 +47,8 @@ func candidateNames() []string {
 type place struct {
 	dir     string // for its files; nginx reads them as another user
 	port    int
-	server  string // the address to pass requests to
+	server  string // the address to pass requests to; of Poise also several, with settings
+	pool    string // more settings of Poise's pool, in lines
 	logs    bool   // to a file
 	buffers bool   // peers have buffers of 64 KiB
 	admin   int    // Poise's port to ask for its state; 0: none
@@ -75,8 +76,8 @@ func (c *candidate) poise(p place) string {
 driver: %s
 listen: 127.0.0.1:%d
 servers: [%s]
-limits: { connections: %d, connections_per_client: %d }
-`, c.loops, c.driver, p.port, p.server, maxConnections, maxConnections)
+%slimits: { connections: %d, connections_per_client: %d }
+`, c.loops, c.driver, p.port, p.server, p.pool, maxConnections, maxConnections)
 	if p.logs {
 		text += fmt.Sprintf("access_log: { path: %s/%s.access }\n", p.dir, c.name)
 	} else {

@@ -27,6 +27,8 @@ type options struct {
 	latency    bool
 	calls      bool
 	idle       int
+	slots      int
+	service    time.Duration
 	json       string
 	svg        string
 	against    string
@@ -62,20 +64,33 @@ The environment variables HAPROXY and NGINX name other binaries than those in th
 	f.BoolVar(&o.latency, "latency", true, "measure latency too: open loop, at half of the rate that the slowest can do")
 	f.BoolVar(&o.calls, "calls", true, "count system calls too, in an extra run under strace")
 	f.IntVar(&o.idle, "idle-connections", 8000, "how many connections lie idle in scenario idle")
+	f.IntVar(&o.slots, "slots", 50, "how many requests at once each server takes in scenario overload")
+	f.DurationVar(&o.service, "service", 20*time.Millisecond, "how long each of them takes there")
 	f.StringVar(&o.json, "json", "", "write all runs to `FILE`")
 	f.StringVar(&o.svg, "svg", "", "draw the comparison to `FILE`")
 	f.StringVar(&o.against, "against", "", "compare Poise with itself at a `REVISION`, pair by pair, and with no others")
 	cmd.AddCommand(
-		&cobra.Command{
-			Use: "serve", Hidden: true, Args: cobra.NoArgs,
-			RunE: func(*cobra.Command, []string) error { return serve(os.Stdout, os.Stdin) },
-		},
+		serveCommand(),
 		&cobra.Command{
 			Use: "load SPEC", Hidden: true, Args: cobra.ExactArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error { return load(args[0], os.Stdout, os.Stdin) },
 		},
 	)
 	cmd.CompletionOptions.DisableDefaultCmd = true
+	return cmd
+}
+
+// serveCommand is the servers' child.
+func serveCommand() *cobra.Command {
+	var t timed
+	cmd := &cobra.Command{
+		Use: "serve", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return serve(t, os.Stdout, os.Stdin) },
+	}
+	f := cmd.Flags()
+	f.IntVar(&t.Servers, "servers", 0, "how many timed servers; 0: one that is not timed")
+	f.IntVar(&t.Slots, "slots", 1, "how many requests at once each takes")
+	f.DurationVar(&t.Time, "time", 0, "for how long")
 	return cmd
 }
 
@@ -129,7 +144,7 @@ func (o *options) complete() ([]string, error) {
 		if len(o.candidates) == 0 {
 			o.candidates = []string{"poise-io_uring"}
 		}
-		known = slices.DeleteFunc(known, func(n string) bool { return n == idleName || n == loopsName })
+		known = slices.DeleteFunc(known, func(n string) bool { return n == idleName || n == loopsName || n == overloadName })
 	}
 	if o.runs == 0 {
 		o.runs = defaultRuns
@@ -138,8 +153,8 @@ func (o *options) complete() ([]string, error) {
 		}
 	}
 	o.duration = time.Duration(o.seconds * float64(time.Second))
-	if o.runs < 1 || o.duration <= 0 || o.idle < 1 {
-		return nil, errors.New("--runs, --seconds and --idle-connections must be above 0")
+	if o.runs < 1 || o.duration <= 0 || o.idle < 1 || o.slots < 1 || o.service <= 0 {
+		return nil, errors.New("--runs, --seconds, --idle-connections, --slots and --service must be above 0")
 	}
 	names, err := chosen(o.only, known)
 	if err != nil {

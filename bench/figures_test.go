@@ -146,9 +146,12 @@ func TestAccount(t *testing.T) {
 }
 
 func TestSchedule(t *testing.T) {
-	const rate, seconds = 10_000, 10
-	s, again := newSchedule(rate, 1000, seconds*time.Second), newSchedule(rate, 1000, seconds*time.Second)
-	last, n := clock.Instant(1000), 0
+	// Two steps: the second begins after 10 s.
+	steps := []step{{Rate: 10_000, For: 10 * time.Second}, {Rate: 50_000, For: 2 * time.Second}}
+	s, again := newSchedule(steps, 1000), newSchedule(steps, 1000)
+	change, end := clock.Instant(1000).Add(10*time.Second), clock.Instant(1000).Add(12*time.Second)
+	last := clock.Instant(1000)
+	var n, first int
 	for {
 		due, ok := s.next()
 		if same, _ := again.next(); same != due {
@@ -160,21 +163,28 @@ func TestSchedule(t *testing.T) {
 		if due < last {
 			t.Fatalf("request %d is due before the one before it", n)
 		}
-		last, n = due, n+1
+		if last, n = due, n+1; due < change {
+			first++
+		}
 	}
-	if n < rate*seconds*98/100 || n > rate*seconds*102/100 {
-		t.Errorf("%d requests in %d s, want about %d", n, seconds, rate*seconds)
+	if first < 98_000 || first > 102_000 || n-first < 98_000 || n-first > 102_000 {
+		t.Errorf("%d and %d requests in two steps, want about 100,000 each", first, n-first)
+	}
+	if last >= end || end.Sub(last) > 10*time.Millisecond {
+		t.Errorf("the last request is due %v before the end", end.Sub(last))
 	}
 }
 
 func TestTimingLeavesOutTheWarmUp(t *testing.T) {
 	at := func(d time.Duration) clock.Instant { return clock.Instant(0).Add(d) }
-	tm := newTiming(at(time.Second))
-	tm.done(at(999*time.Millisecond), at(5*time.Second))
+	tm := newTiming(at(time.Second), at(2*time.Second))
+	tm.done(at(999*time.Millisecond), at(5*time.Second), false)
+	tm.done(at(2*time.Second), at(5*time.Second), false) // the next step's
 	for range 99 {
-		tm.done(at(time.Second), at(time.Second+100*time.Microsecond))
+		tm.done(at(time.Second), at(time.Second+100*time.Microsecond), false)
 	}
-	tm.done(at(time.Second), at(time.Hour)) // beyond what the histogram holds
+	tm.done(at(time.Second), at(time.Hour), false) // beyond what the histogram holds
+	tm.done(at(time.Second), at(time.Hour), true)
 	tm.woke(at(time.Second), at(time.Second+30*time.Microsecond))
 	l := tm.latency()
 	near := func(got, want float64) bool { return math.Abs(got-want) < want/500 }

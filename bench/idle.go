@@ -15,9 +15,9 @@ import (
 const idleName = "idle"
 
 const (
-	idleTime     = 5 * time.Second // a run's, roughly
-	mostIdleRuns = 3               // memory varies little
-	collections  = 10              // forced in each run
+	idleTime    = 5 * time.Second // a run's, roughly
+	mostSpecial = 3               // runs of what varies little, such as memory
+	collections = 10              // forced in each run
 )
 
 // idleResult is what idle connections cost.
@@ -40,7 +40,8 @@ type idleRun struct {
 	Collection float64 `json:"collection_cpu_ms,omitempty"`
 }
 
-func (s *session) idleRuns() int { return min(s.o.runs, mostIdleRuns) }
+// specialRuns is how many runs the scenarios have that are not compared round by round.
+func (s *session) specialRuns() int { return min(s.o.runs, mostSpecial) }
 
 // idle has each candidate alone, anew for each run.
 func (s *session) idle(ctx context.Context) (*idleResult, error) {
@@ -48,9 +49,9 @@ func (s *session) idle(ctx context.Context) (*idleResult, error) {
 	for _, c := range s.candidates {
 		result.Outcomes = append(result.Outcomes, &idleOutcome{Name: c.name})
 	}
-	for round := range s.idleRuns() {
+	for round := range s.specialRuns() {
 		for i, c := range s.candidates {
-			s.say("%s: run %d of %d, %s", idleName, round+1, s.idleRuns(), c.name)
+			s.say("%s: run %d of %d, %s", idleName, round+1, s.specialRuns(), c.name)
 			r, err := s.idleRun(ctx, c)
 			if err != nil {
 				return nil, fmt.Errorf("%s, %s: %w", idleName, c.name, err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -26,17 +28,24 @@ type loadSpec struct {
 	// Rate, in requests a second, makes the load an open loop: requests begin when they are due, whether earlier ones are over or not. 0: each connection sends
 	// its next request when the last one is over.
 	Rate float64 `json:",omitempty"`
+	// Steps, if there are any, follow the warm-up instead of Duration: an open loop whose rate changes. Rate is the warm-up's.
+	Steps []step `json:",omitempty"`
+	// Connections, if not 0, are so many instead of the scenario's.
+	Connections int `json:",omitempty"`
 	// Idle, if not 0, is how many connections are opened, do one request each, and lie idle until they are told to do another one.
 	Idle int `json:",omitempty"`
 }
 
 // loadEvent is a line that the load child prints.
 type loadEvent struct {
-	Event    string   // "begin", "end" of the measured time, "over" when no request is left, "idle", or "failed"
+	Event    string   // "begin", "end" of the measured time, "over" when no request is left, "step", "idle", or "failed"
 	Requests int64    // since begin; of "over": all
 	Seconds  float64  // likewise
 	Error    string   `json:",omitempty"`
 	Latency  *latency `json:",omitempty"`
+	// Of steps: what each came to, and after how many seconds of the last one all was as in the first; negative: never.
+	Steps   []stepResult `json:",omitempty"`
+	Settled float64      `json:",omitempty"`
 }
 
 // patience is how long one answer may take before the run has failed.
@@ -51,7 +60,8 @@ type generator struct {
 	head, body []byte
 
 	schedule *schedule // of an open loop
-	timing   *timing   // likewise
+	timings  []*timing // likewise: one, or one for each step
+	settling *settling // of steps
 	done     int64     // requests that are over
 	stop     bool
 	working  atomic.Int64
@@ -81,9 +91,12 @@ func load(argument string, out io.Writer, in io.Reader) error {
 	g.head, g.body = g.scenario.request(g.spec.To)
 	lines := newLines(in)
 	tell := func(e loadEvent) { _ = json.NewEncoder(out).Encode(e) } // a parent that is gone ends us by the end of our input
-	if g.spec.Idle > 0 {
+	switch {
+	case g.spec.Idle > 0:
 		err = g.idle(lines, tell)
-	} else {
+	case len(g.spec.Steps) > 0:
+		err = g.climb(lines, tell)
+	default:
 		err = g.send(lines, tell)
 	}
 	if err != nil {
@@ -110,20 +123,27 @@ func (g *generator) send(parent <-chan string, tell func(loadEvent)) error {
 	g.loop.Call(func() { after, ended, g.stop = g.done, clock.Now(), true })
 	e := loadEvent{Event: "end", Requests: after - before, Seconds: ended.Sub(began).Seconds()}
 	tell(e)
-	// What was due in the measured time is waited for: the slowest are among it.
+	if err := g.last(parent); err != nil {
+		return err
+	}
+	e = loadEvent{Event: "over", Requests: g.done}
+	if g.timings != nil {
+		e.Latency = g.timings[0].latency()
+	}
+	tell(e)
+	return nil
+}
+
+// last waits for what was due in the measured time: the slowest are among it.
+func (g *generator) last(parent <-chan string) error {
 	select {
 	case err := <-g.failed:
 		return err
 	case <-parent:
 		return errors.New("interrupted")
 	case <-g.over:
+		return nil
 	}
-	e = loadEvent{Event: "over", Requests: g.done}
-	if g.timing != nil {
-		e.Latency = g.timing.latency()
-	}
-	tell(e)
-	return nil
 }
 
 // wait lets the load go on for d.
@@ -143,15 +163,29 @@ func (g *generator) begin() {
 	work := g.closedLoop
 	if g.spec.Rate > 0 {
 		sleepExactly()
-		now := clock.Now()
-		g.schedule = newSchedule(g.spec.Rate, now, g.spec.WarmUp+g.spec.Duration)
-		g.timing = newTiming(now.Add(g.spec.WarmUp))
+		g.plan(clock.Now())
 		work = g.openLoop
 	}
-	for range g.scenario.Connections {
+	for range cmp.Or(g.spec.Connections, g.scenario.Connections) {
 		g.working.Add(1)
 		g.loop.Go(func() { g.fiber(work) })
 	}
+}
+
+// plan says when an open loop's requests are due, and in which times each counts.
+func (g *generator) plan(now clock.Instant) {
+	steps := g.spec.Steps
+	if len(steps) == 0 {
+		steps = []step{{Rate: g.spec.Rate, For: g.spec.Duration}}
+	}
+	from := now.Add(g.spec.WarmUp)
+	g.settling = newSettling(steps, from)
+	for _, s := range steps {
+		until := from.Add(s.For)
+		g.timings = append(g.timings, newTiming(from, until))
+		from = until
+	}
+	g.schedule = newSchedule(slices.Insert(slices.Clone(steps), 0, step{Rate: g.spec.Rate, For: g.spec.WarmUp}), now)
 }
 
 // fiber is one client.
@@ -194,17 +228,31 @@ func (g *generator) openLoop(c *client) error {
 		if !ok || errored(g.failed) {
 			return nil
 		}
-		if wait := due.Sub(clock.Now()); wait > 0 {
-			g.loop.Sleep(wait)
-			g.timing.woke(due, clock.Now())
+		early := due > clock.Now()
+		if early {
+			sleepUntil(g.loop, due)
 		}
-		if err := c.do(); err != nil {
+		if now := clock.Now(); early || g.spec.Steps != nil { // steps have connections enough
+			for _, t := range g.timings {
+				t.woke(due, now)
+			}
+		}
+		err := c.do()
+		refused := g.spec.Steps != nil && errors.Is(err, errRefused)
+		if err != nil && !refused {
 			return err
 		}
-		g.timing.done(due, clock.Now())
+		now := clock.Now()
+		for _, t := range g.timings {
+			t.done(due, now, refused)
+		}
+		g.settling.done(due, now, refused)
 		g.done++
 	}
 }
+
+// sleepUntil is for an exact instant: a loop's Sleep counts from the begin of its turn.
+func sleepUntil(l *fiber.Loop, t clock.Instant) { l.Sleep(t.Sub(l.Now())) }
 
 func errored(failed chan error) bool { return len(failed) > 0 }
 
@@ -252,7 +300,10 @@ func (c *client) do() error {
 	return nil
 }
 
-var fine = []byte("HTTP/1.1 200 ")
+var fine, refusal = []byte("HTTP/1.1 200 "), []byte("HTTP/1.1 503 ")
+
+// errRefused is a whole answer that says 503; the connection goes on.
+var errRefused = errors.New("refused with 503")
 
 // answer reads one answer, which must be the one that the servers have given.
 func (c *client) answer() error {
@@ -261,6 +312,9 @@ func (c *client) answer() error {
 		return err
 	}
 	want := c.scenario.answer.length
+	if n := lengthOf(head); bytes.HasPrefix(head, refusal) && n >= 0 && n < kib {
+		return c.refused(len(head), n)
+	}
 	if !bytes.HasPrefix(head, fine) || lengthOf(head) != want {
 		return fmt.Errorf("want status 200 and length %d, got %.500q", want, head)
 	}
@@ -272,6 +326,20 @@ func (c *client) answer() error {
 		return fmt.Errorf("%d bytes more than the answer: %.200q", n, c.conn.Buffered())
 	}
 	return nil
+}
+
+// refused takes an answer of the balancer's own off the connection.
+func (c *client) refused(head, body int) error {
+	for c.conn.Unread() < head+body {
+		if err := c.conn.Fill(); err != nil {
+			return fmt.Errorf("a refusal broke off: %w", err)
+		}
+	}
+	if n := c.conn.Unread() - head - body; n > 0 {
+		return fmt.Errorf("%d bytes more than a refusal", n)
+	}
+	c.conn.Discard(head + body)
+	return errRefused
 }
 
 // closed waits for the balancer's close.

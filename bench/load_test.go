@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"math"
 	"net"
 	"strings"
 	"testing"
@@ -20,6 +21,7 @@ func TestLoadRefusesWrongAnswers(t *testing.T) {
 		{"right", string(right.response()), ""},
 		{"right, as others write it", "HTTP/1.1 200 Fine\r\nX: content-length: 5\r\ncontent-length:100\r\n\r\n" + body, ""},
 		{"another status", strings.Replace(head, "200 OK", "502 Bad Gateway", 1) + body, "want status 200 and length 100"},
+		{"a refusal", "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 5\r\n\r\nbusy\n", "refused with 503"},
 		{"another length", strings.Replace(head, "100\r", "99\r", 1) + body[:99], "want status 200 and length 100"},
 		{"no length", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "want status 200 and length 100"},
 		{"moved bytes", head + body[1:] + "x", "wrong bytes"},
@@ -40,8 +42,29 @@ func TestLoadRefusesWrongAnswers(t *testing.T) {
 	}
 }
 
-// answering is a server that answers each request, and closes where the answer is not a whole one.
-func answering(t *testing.T, answer string) string {
+// TestLoadCountsRefusals has a server that refuses every other request.
+func TestLoadCountsRefusals(t *testing.T) {
+	right := page{length: 100}
+	busy := "HTTP/1.1 503 Service Unavailable\r\nX: " + strings.Repeat("x", 130) + "\r\nContent-Length: 5\r\n\r\nbusy\n"
+	last := lastEvent(t, loadSpec{
+		To: answering(t, busy, string(right.response())), Scenario: "small", Rate: 500, Connections: 3,
+		Steps: []step{{Rate: 500, For: 300 * time.Millisecond}, {Rate: 1000, For: 300 * time.Millisecond}},
+	})
+	if last.Event != "over" || len(last.Steps) != 2 {
+		t.Fatalf("the load ends with %+v, want two steps", last)
+	}
+	for i, s := range last.Steps {
+		if math.Abs(s.Accepted-s.Refused) > 3/0.3 || s.Accepted == 0 { // of each connection one at most is left over
+			t.Errorf("step %d: %v accepted and %v refused, want as many", i, s.Accepted, s.Refused)
+		}
+	}
+	if last.Requests < 300 {
+		t.Errorf("%d requests in all, want about 450", last.Requests)
+	}
+}
+
+// answering is a server that gives each connection's requests these answers in turn, and closes where the answer is not a whole one.
+func answering(t *testing.T, answers ...string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,10 +79,13 @@ func answering(t *testing.T, answer string) string {
 			}
 			go func() {
 				defer c.Close()
+				i := 0
 				for s := bufio.NewScanner(c); s.Scan(); {
 					if s.Text() != "" {
 						continue
 					}
+					answer := answers[i%len(answers)]
+					i++
 					if _, err := io.WriteString(c, answer); err != nil || len(answer) < 130 {
 						return
 					}

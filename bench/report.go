@@ -64,6 +64,9 @@ func (r *report) print(w io.Writer) {
 	if r.Idle != nil {
 		r.Idle.print(w)
 	}
+	if r.Overload != nil {
+		r.Overload.print(w)
+	}
 	if len(r.Pairings) > 0 {
 		printPairings(w, r.Pairings, r.Against)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -28,8 +29,8 @@ type bed struct {
 }
 
 // newBed starts the servers.
-func (e *equipment) newBed(ctx context.Context, o *options, on cpus) (*bed, error) {
-	servers, err := start(e.dir, "servers", true, pinned(on.rest, []string{e.self, "serve"}))
+func (e *equipment) newBed(ctx context.Context, o *options, on cpus, flags ...string) (*bed, error) {
+	servers, err := start(e.dir, "servers", true, pinned(on.rest, slices.Concat([]string{e.self, "serve"}, flags)))
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +55,7 @@ func (b *bed) add(ctx context.Context, c candidate, p place) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.dir, p.port, p.server, p.logs, p.buffers = b.dir, ports[0], b.address, b.o.logs, b.o.buffers
+	p.dir, p.port, p.server, p.logs, p.buffers = b.dir, ports[0], cmp.Or(p.server, b.address), b.o.logs, b.o.buffers
 	command, err := c.command(p)
 	if err != nil {
 		return nil, err

@@ -130,7 +130,7 @@ func scenarioNames() []string {
 	for _, s := range scenarios() {
 		names = append(names, s.Name)
 	}
-	return append(names, idleName, loopsName)
+	return append(names, idleName, loopsName, overloadName)
 }
 
 // describe is a line for each scenario.
@@ -139,6 +139,7 @@ func describe() string {
 	for _, s := range scenarios() {
 		fmt.Fprintf(&b, "  %-11s %s\n", s.Name, s.About)
 	}
-	fmt.Fprintf(&b, "  %-11s memory of connections that do nothing\n  %-11s %s\n", idleName, loopsName, loopsAbout)
+	fmt.Fprintf(&b, "  %-11s memory of connections that do nothing\n  %-11s %s\n  %-11s %s\n",
+		idleName, loopsName, loopsAbout, overloadName, overloadAbout)
 	return b.String()
 }

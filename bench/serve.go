@@ -7,15 +7,16 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strings"
 
 	"poise/internal/fiber"
 	"poise/internal/listen"
 	"poise/internal/sys"
 )
 
-// serve is the child that all balancers pass requests to: one loop, answers that lie ready in memory. It prints its address, and ends with its standard input,
-// so that it never outlives its parent.
-func serve(out io.Writer, in io.Reader) error {
+// serve is the child that all balancers pass requests to: one loop, answers that lie ready in memory. It prints its address, or those of its timed servers
+// with commas, and ends with its standard input, so that it never outlives its parent.
+func serve(t timed, out io.Writer, in io.Reader) error {
 	runtime.GOMAXPROCS(loopProcs)
 	loop, _, err := fiber.Start(0, fiber.Config{})
 	if err != nil {
@@ -29,19 +30,33 @@ func serve(out io.Writer, in io.Reader) error {
 	for _, sc := range scenarios() {
 		s.answers[sc.path].upload = sc.upload
 	}
-	socket, err := listen.Bind("127.0.0.1:0", 1)
-	if err != nil {
-		return err
+	var addresses []string
+	for range max(1, t.Servers) {
+		var h fiber.Handler = s
+		if t.Servers > 0 {
+			h = &timedServer{server: s, timed: t}
+		}
+		a, err := accept(loop, h)
+		if err != nil {
+			return err
+		}
+		addresses = append(addresses, a)
 	}
-	loop.Call(func() {
-		_, err = loop.Listen(socket.FDs[0], fiber.Accepting{Accept: func(c *fiber.Conn) { c.Idle(s, 0) }})
-	})
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(out, socket.Address)
+	fmt.Fprintln(out, strings.Join(addresses, ","))
 	_, err = io.Copy(io.Discard, in)
 	return err
+}
+
+// accept has a handler serve at an address of its own.
+func accept(loop *fiber.Loop, h fiber.Handler) (address string, err error) {
+	socket, err := listen.Bind("127.0.0.1:0", 1)
+	if err != nil {
+		return "", err
+	}
+	loop.Call(func() {
+		_, err = loop.Listen(socket.FDs[0], fiber.Accepting{Accept: func(c *fiber.Conn) { c.Idle(h, 0) }})
+	})
+	return socket.Address, err
 }
 
 // loopProcs leaves a loop's process processors beside the loop's own: a loop that wakes and finds none waits for tens of milliseconds.
@@ -58,9 +73,12 @@ type answer struct {
 func (s *server) Gone(*fiber.Conn, error) {}
 
 // Serve answers until the balancer closes the connection. What it does not expect is told, and the connection ends, which fails the run.
-func (s *server) Serve(c *fiber.Conn) {
+func (s *server) Serve(c *fiber.Conn) { s.serve(c, nil) }
+
+// serve answers each request once slot, if there is one, has returned.
+func (s *server) serve(c *fiber.Conn, slot func()) {
 	for {
-		err := s.serveOne(c)
+		err := s.serveOne(c, slot)
 		if err == nil {
 			continue
 		}
@@ -72,7 +90,7 @@ func (s *server) Serve(c *fiber.Conn) {
 	}
 }
 
-func (s *server) serveOne(c *fiber.Conn) error {
+func (s *server) serveOne(c *fiber.Conn, slot func()) error {
 	head, err := readHead(c)
 	if err != nil {
 		return err
@@ -94,6 +112,9 @@ func (s *server) serveOne(c *fiber.Conn) error {
 		if err := readBody(c, a.upload); err != nil {
 			return err
 		}
+	}
+	if slot != nil {
+		slot()
 	}
 	return c.Send(a.bytes)
 }

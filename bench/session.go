@@ -19,9 +19,10 @@ type session struct {
 
 // results are what a session has found.
 type results struct {
-	Scenarios []*compared `json:"scenarios,omitempty"`
-	Idle      *idleResult `json:"idle,omitempty"`
-	Pairings  []*pairing  `json:"pairings,omitempty"`
+	Scenarios []*compared     `json:"scenarios,omitempty"`
+	Idle      *idleResult     `json:"idle,omitempty"`
+	Overload  *overloadResult `json:"overload,omitempty"`
+	Pairings  []*pairing      `json:"pairings,omitempty"`
 }
 
 // compared is a scenario with all its candidates.
@@ -56,6 +57,8 @@ func (s *session) all(ctx context.Context, names []string) (*results, error) {
 			all.Idle, err = s.idle(ctx)
 		case loopsName:
 			c, err = s.loops(ctx)
+		case overloadName:
+			all.Overload, err = s.overload(ctx)
 		default:
 			sc, _ := scenarioNamed(name) // the names were checked
 			c, err = s.compare(ctx, sc, s.candidates, s.cpus)
@@ -179,7 +182,11 @@ func (s *session) estimate(names []string) time.Duration {
 	for _, name := range names {
 		n := len(s.candidates)
 		if name == idleName {
-			total += time.Duration(n*s.idleRuns()) * idleTime
+			total += time.Duration(n*s.specialRuns()) * idleTime
+			continue
+		}
+		if name == overloadName {
+			total += s.overloadEstimate()
 			continue
 		}
 		if name == loopsName {

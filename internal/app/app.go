@@ -266,9 +266,17 @@ func (a *App) tend() {
 		case <-a.hurry:
 		}
 		for _, p := range a.now.Load().pools {
-			for _, e := range p.pool.Tick(clock.Now()) {
-				a.logChange(e)
-			}
+			a.decide(p)
+		}
+	}
+}
+
+// decide has a pool decide on its servers. Those that requests took out are probed at once.
+func (a *App) decide(p *poolState) {
+	for _, e := range p.pool.Tick(clock.Now()) {
+		a.logChange(e)
+		if e.Server != nil {
+			p.probers.Hasten(e.Server)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"strings"
@@ -105,6 +106,8 @@ func serverChanges(a, b *config.Pool) list {
 			return fmt.Sprintf("(max_connections %d to %d)", x.MaxConnections, y.MaxConnections)
 		case x.Tier != y.Tier:
 			return fmt.Sprintf("(tier %d to %d)", x.Tier, y.Tier)
+		case x.Zone != y.Zone:
+			return fmt.Sprintf("(zone %s to %s)", cmp.Or(x.Zone, "none"), cmp.Or(y.Zone, "none"))
 		}
 		return ""
 	})

@@ -20,6 +20,7 @@ import (
 // poolState is a pool with what belongs to it.
 type poolState struct {
 	cfg      *config.Pool
+	zone     string // that Poise is in
 	pool     *pool.Pool
 	affinity affinity.Kind  // nil: none
 	probers  *probe.Probers // nil: none
@@ -28,12 +29,12 @@ type poolState struct {
 
 // newPool makes a pool and what belongs to it. was is the one of the same name that runs; its pool is taken over as it is, and goes on being probed where
 // that does not change. Nothing new is probed yet.
-func (a *App) newPool(c *config.Pool, n *names, was *poolState) (*poolState, error) {
-	p := &poolState{cfg: c}
+func (a *App) newPool(c *config.Pool, zone string, n *names, was *poolState) (*poolState, error) {
+	p := &poolState{cfg: c, zone: zone}
 	if was != nil {
 		p.pool = was.pool
 	} else {
-		p.pool = pool.New(clock.Now(), a.specOfPool(c, n))
+		p.pool = pool.New(clock.Now(), a.specOfPool(p, n))
 	}
 	var err error
 	switch {
@@ -62,11 +63,12 @@ func (a *App) newPool(c *config.Pool, n *names, was *poolState) (*poolState, err
 	return p, err
 }
 
-func (a *App) specOfPool(c *config.Pool, n *names) pool.Spec {
+func (a *App) specOfPool(p *poolState, n *names) pool.Spec {
+	c := p.cfg
 	spec := pool.Spec{
 		Name: c.Name, ID: a.poolIDs.number(c.Name), Policy: policyFor(c, a.secret), Servers: serversOf(c, n), Loops: max(1, len(a.loops)),
 		Budget: budgetOf(&c.Retry), Eject: ejectOf(&c.Eject), Hedge: hedgeOf(c.Hedge), Notify: a.tendSoon, MaxRequests: c.MaxRequests, Queue: pool.Queue(c.Queue),
-		Adapt: adaptOf(c.Adaptive), SlowStart: c.SlowStart, FailOpen: failOpenOf(&c.FailOpen),
+		Adapt: adaptOf(c.Adaptive), SlowStart: c.SlowStart, FailOpen: failOpenOf(&c.FailOpen), Zone: p.zone,
 		NextID: func(s pool.ServerSpec) int { return a.serverIDs.number(c.Name, s.Name, s.Address) },
 	}
 	if c.Health != nil {
@@ -141,8 +143,8 @@ func serversOf(c *config.Pool, n *names) []pool.ServerSpec {
 	var specs []pool.ServerSpec
 	for _, s := range c.Servers {
 		spec := pool.ServerSpec{
-			Name: string(s.Address), Address: string(s.Address), Weight: s.Weight, Backup: s.Backup, Tier: s.Tier, MaxRequests: s.MaxRequests,
-			MaxConnections: s.MaxConnections,
+			Name: string(s.Address), Address: string(s.Address), Weight: s.Weight, Backup: s.Backup, Tier: s.Tier, Zone: s.Zone,
+			MaxRequests: s.MaxRequests, MaxConnections: s.MaxConnections,
 		}
 		if !isName(s.Address) {
 			specs = append(specs, spec)
@@ -204,7 +206,9 @@ func budgetOf(r *config.Retry) pool.Budget {
 }
 
 func healthOf(h *config.Health) health.Settings {
-	return health.Settings{Interval: h.Interval, FastInterval: h.FastInterval, Timeout: h.Timeout, Fall: h.Fall, Rise: h.Rise}
+	return health.Settings{
+		Interval: h.Interval, FastInterval: h.FastInterval, DownInterval: h.DownInterval, Timeout: h.Timeout, Fall: h.Fall, Rise: h.Rise,
+	}
 }
 
 func randomBytes() []byte {

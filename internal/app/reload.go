@@ -220,9 +220,7 @@ func (p *poolState) exchanged(n *names) bool {
 func (a *App) unknown(pools []*poolState) bool {
 	some := false
 	for _, p := range pools {
-		for _, e := range p.pool.Tick(clock.Now()) {
-			a.logChange(e)
-		}
+		a.decide(p)
 		some = some || !p.pool.FirstRound()
 	}
 	return some

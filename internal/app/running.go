@@ -61,7 +61,7 @@ func (n *numbers) number(key ...string) int {
 func (a *App) build(c *config.Config, n *names, before *running) (*running, error) {
 	next := &running{config: c, names: n}
 	for _, pc := range c.Pools {
-		p, err := a.newPool(pc, n, before.pool(pc.Name))
+		p, err := a.newPool(pc, next.config.Zone, n, before.pool(pc.Name))
 		if err != nil {
 			return nil, err
 		}
@@ -112,7 +112,7 @@ func (a *App) configure(p *poolState, n *names, was *poolState) {
 	if was.agents != p.agents {
 		was.agents.Close()
 	}
-	added, removed, events := p.pool.Configure(clock.Now(), a.specOfPool(p.cfg, n))
+	added, removed, events := p.pool.Configure(clock.Now(), a.specOfPool(p, n))
 	if !sameAgent(was.cfg.Agent, p.cfg.Agent) {
 		events = append(events, p.pool.Forget(clock.Now())...)
 	}

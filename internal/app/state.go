@@ -88,7 +88,7 @@ func (a *App) statNames() stats.Names {
 	for _, p := range now.pools {
 		pn := stats.PoolNow{ID: p.pool.ID, Name: p.cfg.Name, Waiting: p.pool.Waiting(), Limit: p.pool.Limit(), Opened: p.pool.Opened()}
 		for _, l := range levelsOf(p.pool) {
-			pn.Levels = append(pn.Levels, stats.Level{Tier: l.Name(), Share: float64(l.Share) / 100})
+			pn.Levels = append(pn.Levels, stats.Level{Tier: l.Name(), Zone: l.Zone(), Share: float64(l.Share) / 100})
 		}
 		n.Pools = append(n.Pools, pn)
 		for _, s := range p.pool.Servers() {
@@ -137,13 +137,14 @@ func (a *App) Status() Status {
 	for _, p := range a.now.Load().pools {
 		ps := PoolStatus{Name: p.cfg.Name, Policy: p.cfg.Policy.Name, Waiting: p.pool.Waiting()}
 		for _, l := range levelsOf(p.pool) {
-			ps.Levels = append(ps.Levels, LevelStatus{Tier: l.Name(), Share: l.Share})
+			ps.Levels = append(ps.Levels, LevelStatus{Tier: l.Name(), Zone: l.Zone(), Share: l.Share})
 		}
 		for _, s := range p.pool.Servers() {
 			m := p.pool.Health(s)
 			ss := ServerStatus{
 				Name: s.Name, Address: s.Address, State: s.Condition(), Health: m.State().String(), Weight: s.Weight(), Backup: s.Backup(), Tier: s.Tier(),
-				InFlight: s.InFlight(), Since: clock.Now().Sub(m.Since()).Seconds(), LastProbe: lastProbe(m), Agent: agentInWords(p, s),
+				Zone: s.Zone(), InFlight: s.InFlight(), Since: clock.Now().Sub(p.pool.Since(s)).Seconds(), LastProbe: lastProbe(m),
+				Agent: agentInWords(p, s),
 			}
 			if s.ID < len(sum.Servers) {
 				ss.Requests = total(sum.Servers[s.ID].Codes)

@@ -33,10 +33,11 @@ type PoolStatus struct {
 	Servers []ServerStatus `json:"servers"`
 }
 
-// LevelStatus is a tier of a pool that has several.
+// LevelStatus is a tier of a pool that has several, or those of its servers that are in Poise's zone, or elsewhere.
 type LevelStatus struct {
-	Tier  string `json:"tier"`  // its number, or backup
-	Share int    `json:"share"` // of the pool's requests that it gets at present, in hundredths
+	Tier  string `json:"tier"`           // its number, or backup
+	Zone  string `json:"zone,omitempty"` // local or other
+	Share int    `json:"share"`          // of the pool's requests that it gets at present, in hundredths
 }
 
 // ServerStatus is a server of a pool.
@@ -48,10 +49,11 @@ type ServerStatus struct {
 	Weight   int    `json:"weight"`
 	Backup   bool   `json:"backup,omitempty"`
 	Tier     int    `json:"tier,omitempty"`
+	Zone     string `json:"zone,omitempty"`
 	InFlight int    `json:"in_flight"`
 	Requests uint64 `json:"requests"` // attempts that got a response
 	Failures uint64 `json:"failures"`
-	// Since is how long the server is in this state, in seconds.
+	// Since is how long the server is in State, in seconds, whoever brought it about.
 	Since float64 `json:"since_seconds"`
 	// LastProbe says how the last probe ended; empty without probes.
 	LastProbe string `json:"last_probe,omitempty"`

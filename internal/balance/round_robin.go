@@ -1,7 +1,7 @@
 package balance
 
 import (
-	"sync/atomic"
+	"math/bits"
 
 	"poise/internal/pool"
 )
@@ -10,9 +10,7 @@ import (
 // weight, the largest balance wins, and the winner pays the sum of all weights. Weights 5, 1, 1 give a a b a c a a: exact over
 // a cycle, and without bursts. [nginx, ngx_http_upstream_round_robin.c]
 type roundRobin struct {
-	// builds makes each picker start at a different server, so that loops do not march in step and a pool that is rebuilt
-	// often does not begin with the same server each time.
-	builds atomic.Uint64
+	builds []uint64 // of each loop's pickers; Build has it for itself
 }
 
 // RoundRobin returns the policy round_robin.
@@ -22,29 +20,46 @@ func RoundRobin() pool.Policy { return &roundRobin{} }
 // weights around 1, or by 64 of weights around 256; past it the rule is followed pick by pick.
 const maxCycleWork = 1 << 20
 
-func (p *roundRobin) Build(servers []*pool.Server, _ int) pool.Picker {
-	start := int((p.builds.Add(1) - 1) % uint64(len(servers)))
+func (p *roundRobin) Build(servers []*pool.Server, loop int) pool.Picker {
+	nth := p.nth(loop)
 	weights, equal := weightsOf(servers)
 	if equal {
-		return &cyclePicker{cycle: servers, next: start}
+		return &cyclePicker{cycle: servers, next: begin(loop, nth, len(servers))}
 	}
 	s := &smoothPicker{servers: servers, weights: weights, balance: make([]int, len(servers))}
 	total := 0
 	for _, w := range weights {
 		total += w
 	}
-	var none pool.Query
 	if total*len(servers) > maxCycleWork {
-		for range start {
-			s.Pick(&none)
-		}
+		s.mix(total, newRNG(nth, uint64(loop)))
 		return s
 	}
-	c := &cyclePicker{cycle: make([]*pool.Server, total), next: start}
+	c := &cyclePicker{cycle: make([]*pool.Server, total), next: begin(loop, nth, total)}
+	var q pool.Query
 	for i := range c.cycle {
-		c.cycle[i] = s.Pick(&none)
+		c.cycle[i] = s.Pick(&q)
 	}
 	return c
+}
+
+// nth is how many pickers were built for the loop before.
+func (p *roundRobin) nth(loop int) uint64 {
+	for len(p.builds) <= loop {
+		p.builds = append(p.builds, 0)
+	}
+	p.builds[loop]++
+	return p.builds[loop] - 1
+}
+
+// golden is the golden ratio's fraction of 2^64: of all steps around a circle the one whose stops lie most evenly, however many there have been.
+const golden = 0x9e3779b97f4a7c15
+
+// begin is the place in a cycle where the nth picker of a loop begins. Loops begin apart, so that they do not march in step. A loop whose pickers are built
+// often begins at every place as often as at any other: else few requests between two builds would all go to the servers that come first.
+func begin(loop int, nth uint64, cycle int) int {
+	at, _ := bits.Mul64(nth*golden, uint64(cycle))
+	return (loop + int(at)) % cycle
 }
 
 // cyclePicker walks a cycle that was computed ahead.
@@ -72,6 +87,18 @@ type smoothPicker struct {
 	servers []*pool.Server
 	weights []int
 	balance []int
+}
+
+// mix brings the picker to some place in its cycle, without the work of all the picks before. Within a cycle a balance passes evenly over as many values as
+// the total, so each begins with one of them; what they have to do with each other comes by some picks.
+func (c *smoothPicker) mix(total int, r rng) {
+	for i := range c.balance {
+		c.balance[i] = int(r.below(uint64(total)))
+	}
+	var q pool.Query
+	for range min(len(c.servers), maxCycleWork/len(c.servers)) {
+		c.Pick(&q)
+	}
 }
 
 func (c *smoothPicker) Pick(q *pool.Query) *pool.Server {

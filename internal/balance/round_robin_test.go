@@ -1,6 +1,8 @@
 package balance
 
 import (
+	"fmt"
+	"math"
 	"testing"
 
 	"poise/internal/pool"
@@ -42,6 +44,81 @@ func TestRoundRobinWeightedLoopsStartApart(t *testing.T) {
 	for loop, want := range []string{"a a b a c a a", "a b a c a a a", "b a c a a a a"} {
 		if got := picks(policy.Build(servers, loop), &pool.Query{}, 7); got != want {
 			t.Errorf("picks of loop %d = %s, want %s", loop, got, want)
+		}
+	}
+}
+
+// A view that is built anew again and again, with few requests in between, loads no server more than its share: not the first ones, and not those at which a
+// loop's pickers would begin by turns. The share of each loop counts, since others may have nothing to do.
+func TestRoundRobinGoesOnOverRebuilds(t *testing.T) {
+	for name, weights := range map[string][]int{"2": equal(2), "3": equal(3), "4": equal(4), "5 1 1": {5, 1, 1}, "9 10 1": {9, 10, 1}} {
+		servers := newServers(weights...)
+		for _, pickers := range []int{1, 2, 3, 5} { // of loops, and one of a queue
+			for _, levels := range []int{1, 2} {
+				for _, requests := range []int{1, 3} {
+					const builds = 2000
+					policy, counts := RoundRobin(), make([]map[string]int, pickers)
+					for loop := range counts {
+						counts[loop] = map[string]int{}
+					}
+					for range builds {
+						for loop := range counts {
+							p := policy.Build(servers, loop)
+							for range requests {
+								counts[loop][p.Pick(&pool.Query{}).Name]++
+							}
+							for range levels - 1 {
+								policy.Build(servers, loop)
+							}
+						}
+					}
+					for loop := range counts {
+						what := fmt.Sprintf("weights %s, loop %d of %d, %d levels, %d requests between two builds", name, loop, pickers, levels, requests)
+						checkEven(t, what, counts[loop], servers, builds*requests, 0.03)
+					}
+				}
+			}
+		}
+	}
+}
+
+// The same where no cycle is computed ahead: then by chance, for groups of servers that weigh alike.
+func TestRoundRobinGoesOnOverRebuildsOfALargePool(t *testing.T) {
+	var weights []int
+	for i := range 210 {
+		weights = append(weights, []int{11, 35, 60}[i%3])
+	}
+	servers, policy, counts := newServers(weights...), RoundRobin(), map[string]int{}
+	const builds, requests = 400, 2
+	for range builds {
+		p, ok := policy.Build(servers, 0).(*smoothPicker)
+		if !ok {
+			t.Fatal("there is a cycle")
+		}
+		for range requests {
+			s := p.Pick(&pool.Query{})
+			counts[fmt.Sprint("those of weight ", s.Weight())]++
+		}
+	}
+	for _, want := range []int{11, 35, 60} {
+		what := fmt.Sprint("those of weight ", want)
+		if got := float64(counts[what]) / (requests * builds) * 106; math.Abs(got-float64(want)) > 3 {
+			t.Errorf("%s got a share of %.1f, want %d", what, got, want)
+		}
+	}
+}
+
+// checkEven compares counts with the servers' shares, exactly but for slack.
+func checkEven(t *testing.T, what string, counts map[string]int, servers []*pool.Server, n int, slack float64) {
+	t.Helper()
+	total := 0
+	for _, s := range servers {
+		total += s.Weight()
+	}
+	for _, s := range servers {
+		want := float64(n*s.Weight()) / float64(total)
+		if got := float64(counts[s.Name]); math.Abs(got-want) > slack*want {
+			t.Errorf("%s: %s got %.0f requests, want %.0f", what, s.Name, got, want)
 		}
 	}
 }

@@ -89,6 +89,9 @@ func describe(v *app.ServerStatus) string {
 	case v.Tier > 0:
 		text += ", tier " + strconv.Itoa(v.Tier)
 	}
+	if v.Zone != "" {
+		text += ", zone " + v.Zone
+	}
 	if v.LastProbe != "" {
 		text += ": " + v.LastProbe
 	}

@@ -175,6 +175,9 @@ func serverRow(pool string, v *app.ServerStatus) []string {
 	case v.Tier > 0:
 		weight += " tier " + strconv.Itoa(v.Tier)
 	}
+	if v.Zone != "" {
+		weight += " zone " + v.Zone
+	}
 	if probe == "" {
 		probe = "-"
 	}

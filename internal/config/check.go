@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -40,6 +41,7 @@ func (c *checker) check() {
 			c.route(r)
 		}
 	}
+	c.zones()
 	c.unused()
 	c.uselessTimes()
 	c.cookies()
@@ -76,26 +78,38 @@ func (c *checker) fault(field any, key string, err error) {
 	c.complain(field, key+": "+err.Error(), hint)
 }
 
+// entry is a key with the field that it sets.
+type entry struct {
+	key   string
+	field any
+}
+
+// oneOf complains of all entries that are there beside the first one, which it returns; empty: there is none. hint says what to do about two of them; nil:
+// to keep one.
+func (c *checker) oneOf(entries []entry, hint func(first, other string) string) (first string) {
+	for _, e := range entries {
+		switch {
+		case !c.set(e.field):
+		case first == "":
+			first = e.key
+		default:
+			what := "keep one"
+			if hint != nil {
+				what = hint(first, e.key)
+			}
+			c.complain(e.field, fmt.Sprintf("%s and %s are both there", first, e.key), what)
+		}
+	}
+	return first
+}
+
 // shape checks that there is something to listen on and something to send to, in one of the two shapes.
 func (c *checker) shape() {
 	x := c.config
-	short := []struct {
-		key   string
-		field any
-	}{
-		{"listen", &x.Listen},
-		{"servers", &x.Single.Servers},
-		{"policy", &x.Single.Policy},
-		{"health", &x.Single.Health},
-		{"affinity", &x.Single.Affinity},
-		{"retry", &x.Single.Retry},
-		{"hedge", &x.Single.Hedge},
-		{"eject", &x.Single.Eject},
-		{"max_requests", &x.Single.MaxRequests},
-		{"queue", &x.Single.Queue},
-		{"adaptive", &x.Single.Adaptive},
-		{"slow_start", &x.Single.SlowStart},
-		{"fail_open", &x.Single.FailOpen},
+	short := []entry{{"listen", &x.Listen}}
+	single := reflect.ValueOf(&x.Single).Elem()
+	for _, f := range fieldsOf(single.Type()) {
+		short = append(short, entry{f.name, single.FieldByIndex(f.index).Addr().Interface()})
 	}
 	long := ""
 	switch {

@@ -9,20 +9,7 @@ import (
 // affinity checks that there is one kind, and that it makes sense.
 func (c *checker) affinity(p *Pool) {
 	a := p.Affinity
-	kinds := []struct {
-		key   string
-		field any
-	}{{"cookie", &a.Cookie}, {"source", &a.Source}, {"hash", &a.Hash}}
-	first := ""
-	for _, k := range kinds {
-		switch {
-		case !c.set(k.field):
-		case first == "":
-			first = k.key
-		default:
-			c.complain(k.field, fmt.Sprintf("%s and %s are both there", first, k.key), "keep one")
-		}
-	}
+	first := c.oneOf([]entry{{"cookie", &a.Cookie}, {"source", &a.Source}, {"hash", &a.Hash}}, nil)
 	switch {
 	case first == "":
 		c.report(c.at[a], "affinity: by what is missing", "write affinity: {cookie: {}}, {source: {}} or {hash: {header: x-user}}")
@@ -39,10 +26,7 @@ func (c *checker) affinity(p *Pool) {
 
 // hash checks what a client is known by.
 func (c *checker) hash(h *Hash) {
-	switch header, cookie := c.set(&h.Header), c.set(&h.Cookie); {
-	case header && cookie:
-		c.complain(&h.Cookie, "header and cookie are both there", "keep one")
-	case !header && !cookie:
+	if c.oneOf([]entry{{"header", &h.Header}, {"cookie", &h.Cookie}}, nil) == "" {
 		c.report(c.at[h], "hash: of what is missing", "add header: x-user or cookie: session")
 	}
 	if c.good(&h.Header) {

@@ -21,6 +21,14 @@ func (c *checker) health(h *Health) {
 	if c.good(&h.FastInterval) && !c.broken[&h.Interval] && h.FastInterval >= h.Interval {
 		c.warn(c.at[&h.FastInterval], fmt.Sprintf("fast_interval has no effect: interval (%s) is not longer", formatDuration(h.Interval)), "")
 	}
+	if c.good(&h.DownInterval) && h.DownInterval > 0 && !c.broken[&h.Interval] {
+		switch {
+		case h.DownInterval == h.Interval:
+			c.warn(c.at[&h.DownInterval], "down_interval has no effect: it is the same as interval", "")
+		case !c.broken[&h.Timeout] && h.DownInterval < h.Timeout && h.Timeout <= h.Interval:
+			c.warn(c.at[&h.DownInterval], fmt.Sprintf("timeout (%s) is longer than down_interval: a probe that hangs delays the next", formatDuration(h.Timeout)), "")
+		}
+	}
 	if h.HTTP != nil && !c.broken[h.HTTP] {
 		c.httpProbe(h.HTTP)
 	}
@@ -54,23 +62,13 @@ func (c *checker) agent(p *Pool) {
 
 // kind checks that there is one kind of probe.
 func (c *checker) kind(h *Health) {
-	kinds := []struct {
-		key   string
-		field any
-	}{{"http", &h.HTTP}, {"tcp", &h.TCP}, {"grpc", &h.GRPC}, {"tls", &h.TLS}}
-	first := ""
-	for _, k := range kinds {
-		switch {
-		case !c.set(k.field):
-		case first == "":
-			first = k.key
-		case k.key == "tls" && first != "tcp":
-			c.complain(k.field, fmt.Sprintf("%s and tls are both there", first), fmt.Sprintf("keep one, or write %s: {tls: {}}", first))
-		default:
-			c.complain(k.field, fmt.Sprintf("%s and %s are both there", first, k.key), "keep one")
+	hint := func(first, other string) string {
+		if other == "tls" && first != "tcp" {
+			return fmt.Sprintf("keep one, or write %s: {tls: {}}", first)
 		}
+		return "keep one"
 	}
-	if first == "" {
+	if c.oneOf([]entry{{"http", &h.HTTP}, {"tcp", &h.TCP}, {"grpc", &h.GRPC}, {"tls", &h.TLS}}, hint) == "" {
 		c.report(c.at[h], "health: how to probe is missing", "add http: {path: /healthz} or tcp: {}")
 	}
 }

@@ -7,8 +7,8 @@ import (
 
 // pool checks one pool.
 func (c *checker) pool(p *Pool) {
-	if c.good(&p.Name) && !isPoolName(p.Name) {
-		c.complain(&p.Name, fmt.Sprintf("%q is not a pool's name", p.Name), "letters, digits and . _ - only")
+	if c.good(&p.Name) && !isPlainName(p.Name) {
+		c.complain(&p.Name, fmt.Sprintf("%q is not a pool's name", p.Name), "letters, digits and . _ - only, at most 128")
 	}
 	if c.broken[p] {
 		return
@@ -31,8 +31,8 @@ func (c *checker) pool(p *Pool) {
 	c.useless(p)
 }
 
-// isPoolName tells whether a pool can be called so. Commands name a server POOL/SERVER, so there is no slash.
-func isPoolName(s string) bool {
+// isPlainName tells whether a pool or a zone can be called so. Commands name a server POOL/SERVER, so there is no slash.
+func isPlainName(s string) bool {
 	for _, c := range []byte(s) {
 		if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') && c != '.' && c != '_' && c != '-' {
 			return false
@@ -115,9 +115,14 @@ func (c *checker) retry(r *Retry) {
 	switch {
 	case !r.On.Has(OnTimeout) && !c.broken[&r.On]:
 		c.warn(c.at[&r.PerTry], "per_try has no effect: on has no timeout", "add timeout to on")
-	case r.Attempts == 1 || r.Repeats == 0 || (r.Budget == 0 && r.BudgetFloor == 0):
+	case !r.repeats():
 		c.warn(c.at[&r.PerTry], "per_try has no effect: attempts, repeats or the budget let no other try follow", "")
 	}
+}
+
+// repeats tells whether a request that was sent may be sent again.
+func (r *Retry) repeats() bool {
+	return r.Attempts > 1 && r.Repeats > 0 && (r.Budget > 0 || r.BudgetFloor > 0)
 }
 
 // hedge checks when a second server is asked.
@@ -127,9 +132,9 @@ func (c *checker) hedge(p *Pool) {
 		return
 	}
 	switch {
-	case r.Attempts == 1 || r.Repeats == 0 || (r.Budget == 0 && r.BudgetFloor == 0):
+	case !r.repeats():
 		c.warn(c.at[h], "hedge has no effect: retry's attempts, repeats or budget let no second try begin", "")
-	case len(p.Servers) == 1 && !c.broken[&p.Servers] && !isName(p.Servers[0].Address):
+	case c.alone(p):
 		c.warn(c.at[h], "hedge has no effect: the pool has one server", "")
 	case c.good(&r.PerTry) && r.PerTry > 0 && r.PerTry <= h.MinDelay && !c.broken[&h.MinDelay]:
 		try, delay := formatDuration(r.PerTry), formatDuration(h.MinDelay)
@@ -153,10 +158,8 @@ func (c *checker) eject(p *Pool) {
 	if e.Enabled && e.ConsecutiveFailures == 0 && e.SuccessRate == 0 && e.Latency == 0 && c.good(&e.ConsecutiveFailures) {
 		c.warn(c.at[&e.ConsecutiveFailures], "eject has no effect: all of its rules are switched off", "write enabled: false")
 	}
-	if c.set(e) && len(p.Servers) == 1 && e.Enabled && !c.broken[&p.Servers] {
-		if !isName(p.Servers[0].Address) {
-			c.warn(c.at[e], "eject has no effect: a pool's only server is never ejected", "")
-		}
+	if c.set(e) && e.Enabled && c.alone(p) {
+		c.warn(c.at[e], "eject has no effect: a pool's only server is never ejected", "")
 	}
 }
 
@@ -182,7 +185,7 @@ func (c *checker) full(p *Pool) {
 	if c.set(&p.FailOpen) && p.FailOpen.Enabled && p.Health == nil && p.Agent == nil && !c.broken[&p.Health] && !c.broken[&p.Agent] {
 		c.warn(c.at[&p.FailOpen], "fail_open has no effect: without health or agent no server is ever down", "")
 	}
-	if c.set(&p.SlowStart) && p.SlowStart > 0 && len(p.Servers) == 1 && !unknown && !isName(p.Servers[0].Address) {
+	if c.good(&p.SlowStart) && p.SlowStart > 0 && c.alone(p) {
 		c.warn(c.at[&p.SlowStart], "slow_start has no effect: the pool has one server, which gets everything", "")
 	}
 }

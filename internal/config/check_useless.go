@@ -12,7 +12,7 @@ import (
 // useless looks at a pool by itself.
 func (c *checker) useless(p *Pool) {
 	n, known := c.count(p)
-	alone := known && n == 1
+	alone := c.alone(p)
 	c.uselessRetry(&p.Retry, alone)
 	c.uselessEject(p)
 	c.uselessLimits(p)
@@ -41,6 +41,12 @@ func (c *checker) count(p *Pool) (n int, known bool) {
 		}
 	}
 	return len(p.Servers), !c.broken[&p.Servers]
+}
+
+// alone tells whether a pool is known to have one server.
+func (c *checker) alone(p *Pool) bool {
+	n, known := c.count(p)
+	return known && n == 1
 }
 
 func servers(n int) string {
@@ -185,7 +191,7 @@ func (c *checker) uselessTimes() {
 	}
 	for _, p := range x.Pools {
 		r, q := &p.Retry, &p.Queue
-		if c.good(&r.PerTry) && r.PerTry > 0 && c.repeats(r) {
+		if c.good(&r.PerTry) && r.PerTry > 0 && r.repeats() && r.On.Has(OnTimeout) { // else that is what there is to say
 			c.never(&r.PerTry, "per_try", ways[p.Name], true)
 		}
 		if c.good(&q.Timeout) && q.Length > 0 {
@@ -195,11 +201,6 @@ func (c *checker) uselessTimes() {
 	if m := &x.Limits; c.good(&m.ConnectionsPerClient) && c.good(&m.Connections) && m.Connections > 0 && m.ConnectionsPerClient > m.Connections {
 		c.warn(c.at[&m.ConnectionsPerClient], fmt.Sprintf("connections_per_client has no effect: it is more than connections (%d)", m.Connections), "")
 	}
-}
-
-// repeats tells whether a pool sends anything a second time. Where it does not, that is what there is to say.
-func (c *checker) repeats(r *Retry) bool {
-	return r.Attempts > 1 && r.Repeats > 0 && r.Budget+Percent(r.BudgetFloor) > 0 && r.On.Has(OnTimeout)
 }
 
 // never warns of a pool's time that is longer than each way to the pool allows. answer: it is for an answer's head.

@@ -23,6 +23,9 @@ type Config struct {
 	// Driver is what a loop waits with. auto takes the fastest that the system allows.
 	Driver string `yaml:"driver" default:"auto" enum:"auto,io_uring,epoll,net"`
 
+	// Zone that this Poise is in. Of each pool, its servers come before those of other zones. Empty: zones make no difference.
+	Zone string `yaml:"zone"`
+
 	// Listen is the short shape's listener: with servers beside it, no listeners and pools are needed.
 	Listen Addresses `yaml:"listen"`
 	// Single is the short shape's pool: its keys stand at the top of the file.

@@ -107,6 +107,9 @@ type Server struct {
 	Backup bool `yaml:"backup" default:"false"`
 	// Tier: requests go to tier 0, and to later ones as far as fewer than 71.4 % of those before are up, or all are full. A backup is in none.
 	Tier int `yaml:"tier" default:"0" min:"0" max:"15"`
+	// Zone that the server is in. Within a tier, requests go to Poise's own zone, and to others as far as fewer than 71.4 % of the servers there are up, or all
+	// are full.
+	Zone string `yaml:"zone"`
 	// MaxRequests is how many requests it may have in flight; what is above goes to others, or waits in the pool's queue. 0: any number.
 	MaxRequests int `yaml:"max_requests" default:"0" min:"0" max:"10000000"`
 	// MaxConnections is how many connections to it may be open, idle ones too, and so the most requests that it may have in flight. 0: any number.
@@ -128,6 +131,8 @@ type Health struct {
 	// FastInterval is the same while a row of results has begun that may change the server's state, and while it is ejected. 0s: a quarter of interval, 100ms at
 	// least; never more than interval.
 	FastInterval time.Duration `yaml:"fast_interval" default:"0s" min:"0s" max:"1h"`
+	// DownInterval is the same while the server is down and its last probe failed. 0s: as interval.
+	DownInterval time.Duration `yaml:"down_interval" default:"0s" min:"0s" max:"1h"`
 	// Timeout of one probe.
 	Timeout time.Duration `yaml:"timeout" default:"1s" min:"1ms" max:"10m"`
 	// Fall is how many probes in a row must fail until a server is down.

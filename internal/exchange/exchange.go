@@ -193,7 +193,7 @@ func (x *Exchange) Connected(now clock.Instant) { x.Times.Connected = now }
 // before.
 func (x *Exchange) Failed(now clock.Instant, f *fault.Error, reused bool) Step {
 	if x.blames(now, f, reused) {
-		x.lease.Tell(pool.Broken, 0)
+		x.lease.Tell(pool.Broken, now.Sub(x.Times.Chosen))
 	}
 	x.lease.End()
 	x.HedgeOver(now, nil, false, 0)

@@ -69,7 +69,7 @@ func (x *Exchange) HedgeOver(now clock.Instant, f *fault.Error, reused bool, sta
 	}
 	switch {
 	case f != nil && x.blames(now, f, reused):
-		h.lease.Tell(pool.Broken, 0)
+		h.lease.Tell(pool.Broken, now.Sub(x.Times.Chosen))
 	case status != 0:
 		h.lease.Tell(pool.OutcomeOf(status), 0)
 	}
@@ -87,7 +87,7 @@ func (x *Exchange) HedgeWins(now clock.Instant) {
 // HedgeIsLeft makes the second try the present one: the first has failed.
 func (x *Exchange) HedgeIsLeft(now clock.Instant, f *fault.Error, reused bool) {
 	if x.blames(now, f, reused) {
-		x.lease.Tell(pool.Broken, 0)
+		x.lease.Tell(pool.Broken, now.Sub(x.Times.Chosen))
 	}
 	x.promote()
 }

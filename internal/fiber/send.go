@@ -58,18 +58,19 @@ func (c *Conn) Last() { c.last = true }
 func (c *Conn) StallAfter(d time.Duration) { c.stall.after = d }
 
 // stall watches whether the peer takes what is sent. The kernel sends a large piece as one operation, and only its count of acknowledged bytes shows
-// whether it moves: that is asked a few times within the bound, and so never for a send that is quick.
+// whether it moves: that is asked a few times within the bound, and so never for a send that is quick. It is the looks that count and not the time between
+// them: while this process had no processor, the peer may have had nothing to take.
 type stall struct {
 	after time.Duration
 	check clock.Instant // when to look next; 0: nothing is watched
-	moved clock.Instant // when the count last changed, as far as known
+	looks int           // that have found the count as it is; 0: none has been made
 	acked uint64
 }
 
 const stallChecks = 4
 
 func (s *stall) begin(now clock.Instant) {
-	s.check, s.moved, s.acked = 0, now, 0
+	s.check, s.looks = 0, 0
 	if s.after > 0 {
 		s.check = now.Add(s.after / stallChecks)
 	}
@@ -82,10 +83,11 @@ func (c *Conn) stalled(now clock.Instant) bool {
 		return false
 	}
 	if acked := c.loop.driver.acked(c); acked != s.acked {
-		s.moved, s.acked = now, acked
+		s.looks, s.acked = 0, acked
 	}
+	s.looks++
 	s.check = now.Add(s.after / stallChecks)
-	return now.Sub(s.moved) >= s.after
+	return s.looks > stallChecks
 }
 
 func (c *Conn) sendable() error {

@@ -8,180 +8,121 @@ import (
 	"testing"
 	"time"
 
+	"poise/internal/clock"
 	"poise/internal/fiber"
 	"poise/internal/sys"
 )
 
-// pair is a connection that a fiber has made, and its peer.
-type pair struct {
-	l    *fiber.Loop
-	c    *fiber.Conn
-	peer *net.TCPConn
+// waiting is a fiber that waits for what a test does.
+type waiting struct {
+	t      *testing.T
+	loop   *fiber.Loop
+	client *net.TCPConn
+	conn   *fiber.Conn // the loop's side of client
+	wait   *fiber.Wait
 }
 
-// within runs f in a fiber that has a connection, and waits for it.
-func within(t *testing.T, l *fiber.Loop, f func(p *pair)) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	peers, done := make(chan *net.TCPConn, 1), make(chan struct{})
-	go func() {
-		c, _ := ln.Accept()
-		peers <- c.(*net.TCPConn)
-	}()
-	l.Post(func() {
-		l.Go(func() {
-			defer close(done)
-			addr, _ := sys.ParseAddr(ln.Addr().String())
-			c, err := l.Dial(addr, 0, nil)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer c.Abort()
-			p := &pair{l, c, <-peers}
-			defer p.peer.Close()
-			f(p)
-		})
-	})
-	select {
-	case <-done:
-	case <-time.After(10 * time.Second):
-		t.Fatal("a fiber waits for ever")
+// seen returns once the loop has seen the client's FIN.
+func (w *waiting) seen() {
+	for {
+		var broken error
+		w.loop.Call(func() { broken = w.conn.Broken() })
+		if broken != nil {
+			return
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 
-// soon has f happen on the loop while the fiber waits.
-func (p *pair) soon(f func()) {
-	time.AfterFunc(20*time.Millisecond, func() { p.l.Post(f) })
+func (w *waiting) reset() {
+	_ = w.client.SetLinger(0)
+	_ = w.client.Close()
 }
 
-func (p *pair) reset() {
-	_ = p.peer.SetLinger(0)
-	_ = p.peer.Close()
-}
-
-var errForTest = errors.New("for the test")
-
+// A wait ends when it is told, when its time is over, or with its client; UntilReset does not take a closed sending half for that.
 func TestWaitEnds(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		before func(p *pair, w *fiber.Wait)
-		by     time.Duration // 0: never
-		stays  bool          // UntilReset
-		want   error         // os.ErrClosed: any that is a connection's
-	}{
-		{"told before", func(_ *pair, w *fiber.Wait) { w.Tell() }, 0, false, nil},
-		{"told", func(p *pair, w *fiber.Wait) { p.soon(w.Tell) }, 0, false, nil},
-		{"told before, and late", func(p *pair, w *fiber.Wait) { w.Tell(); p.l.Yield(); p.l.Yield() }, -time.Second, false, nil},
-		{"late", func(*pair, *fiber.Wait) {}, 20 * time.Millisecond, false, os.ErrDeadlineExceeded},
-		{"interrupted before", func(p *pair, _ *fiber.Wait) { p.c.Interrupt(errForTest) }, 0, false, errForTest},
-		{"interrupted", func(p *pair, _ *fiber.Wait) { p.soon(func() { p.c.Interrupt(errForTest) }) }, 0, true, errForTest},
-		{"ended", func(p *pair, _ *fiber.Wait) { p.soon(func() { _ = p.peer.CloseWrite() }) }, 0, false, io.EOF},
-		{"ended before", func(p *pair, _ *fiber.Wait) { _ = p.peer.CloseWrite(); p.l.Sleep(20 * time.Millisecond) }, 0, false, io.EOF},
-		{"ended, which is no reset", func(p *pair, _ *fiber.Wait) { p.soon(func() { _ = p.peer.CloseWrite() }) }, 100 * time.Millisecond, true, os.ErrDeadlineExceeded},
-		{"reset", func(p *pair, _ *fiber.Wait) { p.soon(p.reset) }, 0, true, os.ErrClosed},
-		{"reset before", func(p *pair, _ *fiber.Wait) { p.reset(); p.l.Sleep(20 * time.Millisecond) }, 0, true, os.ErrClosed},
-		{"the first reason counts", func(p *pair, w *fiber.Wait) {
-			p.soon(func() { p.c.Interrupt(errForTest); w.Tell() }) // what is told is posted, and comes behind
-		}, 0, false, errForTest},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			each(t, func(t *testing.T, l *fiber.Loop) {
-				within(t, l, func(p *pair) {
-					p.c.Listen()
-					w := l.NewWait()
-					tt.before(p, w)
-					until := w.Until
-					if tt.stays {
-						until = w.UntilReset
-					}
-					by := l.Now().Add(tt.by)
-					if tt.by == 0 {
-						by = 0
-					}
-					err := until(by, p.c)
-					if tt.want == os.ErrClosed && sys.IsReset(err) {
-						return
-					}
-					if !errors.Is(err, tt.want) || (tt.want == nil && err != nil) {
-						t.Errorf("the wait ends with %v, want %v", err, tt.want)
-					}
-				})
-			})
-		})
+	errLeft := errors.New("the client's server has gone")
+	const soon = 50 * time.Millisecond
+	type is = func(error) bool
+	nothing := func(err error) bool { return err == nil }
+	late := func(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+	end := func(err error) bool { return err == io.EOF }
+	tell := func(w *waiting) { w.wait.Tell() }
+	finAndTell := func(w *waiting) {
+		if err := w.client.CloseWrite(); err != nil {
+			w.t.Error(err)
+		}
+		w.seen()
+		w.wait.Tell()
 	}
-}
-
-// A wait that is over leaves nothing behind that would end what follows it.
-func TestWaitIsOver(t *testing.T) {
-	each(t, func(t *testing.T, l *fiber.Loop) {
-		within(t, l, func(p *pair) {
-			p.c.Listen()
-			first, second := l.NewWait(), l.NewWait()
-			if err := first.Until(l.Now().Add(10*time.Millisecond), p.c); !errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("the first wait ends with %v", err)
-			}
-			first.Tell() // too late
-			p.soon(func() { _ = p.peer.CloseWrite() })
-			if err := second.Until(l.Now().Add(100*time.Millisecond), nil); !errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("a wait for nobody ends with %v when a connection has ended, want its time", err)
-			}
-			p.soon(func() {
-				p.c.Interrupt(errForTest)
-				p.c.Interrupt(errForTest)
-			})
-			_ = l.NewWait().UntilReset(0, p.c)
-			began := time.Now()
-			if l.Sleep(50 * time.Millisecond); time.Since(began) < 40*time.Millisecond {
-				t.Errorf("what ends a wait twice ends a sleep after %v", time.Since(began))
-			}
-		})
-	})
-}
-
-func TestNextOr(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		before func(p *pair, done *bool)
-		by     time.Duration
-		bytes  bool
-		want   error
+		name              string
+		before, alone     bool          // the client closed its sending half before the wait began; there is no client
+		by                time.Duration // 0: never
+		happens           func(w *waiting)
+		until, untilReset is // what each of both returns
 	}{
-		{"done before", func(_ *pair, done *bool) { *done = true }, 0, false, nil},
-		{"done", func(p *pair, done *bool) { p.soon(func() { *done = true; p.c.Nudge() }) }, 0, false, nil},
-		{"bytes", func(p *pair, _ *bool) { p.soon(func() { _, _ = p.peer.Write([]byte("x")) }) }, 0, true, nil},
-		{"nudged for nothing", func(p *pair, _ *bool) { p.soon(p.c.Nudge) }, 60 * time.Millisecond, false, os.ErrDeadlineExceeded},
-		{"late", func(*pair, *bool) {}, 20 * time.Millisecond, false, os.ErrDeadlineExceeded},
-		{"ended", func(p *pair, _ *bool) { _ = p.peer.CloseWrite() }, 0, false, io.EOF},
-		{"interrupted", func(p *pair, _ *bool) { p.soon(func() { p.c.Interrupt(errForTest) }) }, 0, false, errForTest},
+		{"told", false, false, 0, tell, nothing, nothing},
+		{"told, without a client", false, true, time.Hour, tell, nothing, nothing},
+		{"its time is over", false, false, soon, func(*waiting) {}, late, late},
+		{"its time is over, without a client", false, true, soon, func(*waiting) {}, late, late},
+		{"the client's FIN, then told", false, false, time.Hour, finAndTell, end, nothing},
+		{"told after the client's FIN", true, false, 0, tell, end, nothing},
+		{"its time is over after the client's FIN", true, false, soon, func(*waiting) {}, end, late},
+		{"the client's reset", false, false, 0, (*waiting).reset, sys.IsReset, sys.IsReset},
+		{
+			"the client is interrupted", false, false, 0, func(w *waiting) { w.loop.Post(func() { w.conn.Interrupt(errLeft) }) },
+			func(err error) bool { return err == errLeft }, func(err error) bool { return err == errLeft },
+		},
+		{
+			"the loop stops", false, false, 0, func(w *waiting) { go w.loop.Stop() },
+			func(err error) bool { return err == fiber.ErrStopped }, func(err error) bool { return err == fiber.ErrStopped },
+		},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			each(t, func(t *testing.T, l *fiber.Loop) {
-				within(t, l, func(p *pair) {
-					done := false
-					tt.before(p, &done)
-					if tt.by > 0 {
-						p.c.ReadBy(l.Now().Add(tt.by))
-					}
-					if err := p.c.NextOr(&done); !errors.Is(err, tt.want) || (tt.want == nil && err != nil) {
-						t.Errorf("NextOr = %v, want %v", err, tt.want)
-					}
-					if got := len(p.c.Buffered()) > 0; got != tt.bytes {
-						t.Errorf("bytes are there: %t, want %t", got, tt.bytes)
-					}
-					if tt.want == nil && !tt.bytes { // it can be read on
-						_, _ = p.peer.Write([]byte("y"))
-						if err := p.c.Next(); err != nil || string(p.c.Buffered()) != "y" {
-							t.Errorf("Next = %v with %q, want y", err, p.c.Buffered())
+		for what, until := range map[string]struct {
+			wait func(*fiber.Wait, clock.Instant, *fiber.Conn) error
+			want is
+		}{"Until": {(*fiber.Wait).Until, tt.until}, "UntilReset": {(*fiber.Wait).UntilReset, tt.untilReset}} {
+			t.Run(what+"/"+tt.name, func(t *testing.T) {
+				each(t, func(t *testing.T, l *fiber.Loop) {
+					begun, got := make(chan *waiting, 1), make(chan error, 1)
+					addr := listen(t, l, &handler{serve: func(c *fiber.Conn) {
+						c.Discard(len(c.Buffered()))
+						c.Listen()
+						for tt.before && c.Broken() == nil {
+							l.Sleep(time.Millisecond)
 						}
+						w, client, by := l.NewWait(), c, clock.Instant(0)
+						if tt.alone {
+							client = nil
+						}
+						if tt.by > 0 {
+							by = l.Now().Add(tt.by)
+						}
+						begun <- &waiting{t: t, loop: l, conn: c, wait: w}
+						got <- until.wait(w, by, client)
+						c.Abort()
+					}})
+					client := dial(t, addr).(*net.TCPConn)
+					if _, err := client.Write([]byte("x")); err != nil {
+						t.Fatal(err)
 					}
-					p.c.Nudge() // nobody waits
+					if tt.before {
+						_ = client.CloseWrite()
+					}
+					w := <-begun
+					w.client = client
+					tt.happens(w)
+					select {
+					case err := <-got:
+						if !until.want(err) {
+							t.Errorf("%s = %v", what, err)
+						}
+					case <-time.After(10 * time.Second):
+						t.Fatalf("%s did not return", what)
+					}
 				})
 			})
-		})
+		}
 	}
 }

@@ -51,6 +51,7 @@ type Settings struct {
 	Interval time.Duration // between the starts of two probes; default 2 s
 	// FastInterval is the same while the state may be about to change, never longer than Interval; default a quarter of it, and 100 ms at least.
 	FastInterval time.Duration
+	DownInterval time.Duration // the same while the server is down and no probe passes; default Interval [HAProxy, downinter]
 	Timeout      time.Duration // for one probe in all; default 1 s
 	Fall         int           // failures in a row that take a server down; default 3
 	Rise         int           // successes in a row that bring it back; default 2
@@ -65,6 +66,9 @@ func (s Settings) WithDefaults() Settings {
 		s.FastInterval = max(s.Interval/4, leastFast)
 	}
 	s.FastInterval = min(s.FastInterval, s.Interval)
+	if s.DownInterval <= 0 {
+		s.DownInterval = s.Interval
+	}
 	if s.Timeout <= 0 {
 		s.Timeout = DefaultTimeout
 	}

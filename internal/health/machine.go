@@ -27,7 +27,6 @@ type Machine struct {
 	atStart  bool // made when the process started, not added to a pool that serves already
 	probed   bool // some result came
 	state    State
-	since    clock.Instant // of state
 	deadline clock.Instant // until when the first result may come; 0: no longer waiting
 	fails    int           // failures in a row
 	oks      int           // successes in a row
@@ -41,8 +40,7 @@ type ejection struct {
 	until clock.Instant // 0: there is none
 	ended clock.Instant // the last one
 	times int           // in a row
-	since clock.Instant
-	oks   int // successful probes in a row since
+	oks   int           // successful probes in a row since
 }
 
 // Ejection says how long a server that is ejected gets no requests.
@@ -64,13 +62,13 @@ func (m *Machine) Eject(now clock.Instant, e Ejection, reason string) (Event, bo
 	if e.Time <= e.MaxTime/time.Duration(times) {
 		d = e.Time * time.Duration(times)
 	}
-	m.out = ejection{until: now.Add(d), times: times, since: now}
+	m.out = ejection{until: now.Add(d), times: times}
 	return Event{At: now, From: Up, To: Ejected, Reason: reason + "; for " + d.String()}, true
 }
 
 // readmit ends an ejection.
 func (m *Machine) readmit(now clock.Instant, reason string) (Event, bool) {
-	m.out.until, m.out.ended, m.since = 0, now, now
+	m.out.until, m.out.ended = 0, now
 	return Event{At: now, From: Ejected, To: Up, Reason: reason}, true
 }
 
@@ -78,10 +76,10 @@ func (m *Machine) readmit(now clock.Instant, reason string) (Event, bool) {
 // atStart: the process starts with this server, so that an unknown state shall not turn clients away.
 func New(now clock.Instant, settings *Settings, atStart bool) Machine {
 	if settings == nil {
-		return Machine{state: Up, since: now}
+		return Machine{state: Up}
 	}
 	s := settings.WithDefaults()
-	return Machine{settings: s, atStart: atStart, since: now, deadline: now.Add(s.Timeout)}
+	return Machine{settings: s, atStart: atStart, deadline: now.Add(s.Timeout)}
 }
 
 // Configure has the machine go on with other settings. Its state stays, except that without settings a server is up; results count anew, and Fall or Rise
@@ -164,7 +162,7 @@ func (m *Machine) turn(now clock.Instant, to State, reason string) (Event, bool)
 		return Event{}, false
 	}
 	e := Event{At: now, From: m.State(), To: to, Reason: reason}
-	m.state, m.since = to, now
+	m.state = to
 	if m.out.until != 0 {
 		m.out.until, m.out.ended = 0, now
 	}
@@ -180,10 +178,14 @@ func (m *Machine) State() State {
 }
 
 // Pace is the time from the start of the last probe to that of the next. It is short while a row of results has begun that may end in another state,
-// and while the server is ejected: what is soon over shall not be waited for.
+// and while the server is ejected: what is soon over shall not be waited for. A row never makes the probes of a server that is down rarer.
 func (m *Machine) Pace() time.Duration {
 	switch s := m.State(); {
-	case s == Ejected, s == Up && m.fails > 0, s == Down && m.oks > 0:
+	case s == Down && m.oks > 0:
+		return min(m.settings.FastInterval, m.settings.DownInterval)
+	case s == Down:
+		return m.settings.DownInterval
+	case s == Ejected, s == Up && m.fails > 0:
 		return m.settings.FastInterval
 	}
 	return m.settings.Interval
@@ -192,16 +194,11 @@ func (m *Machine) Pace() time.Duration {
 // Usable tells whether the server may get requests.
 func (m *Machine) Usable() bool { return m.State() == Up }
 
+// Failing is how many probes in a row have failed.
+func (m *Machine) Failing() int { return m.fails }
+
 // Known tells whether the first round is over: the state is no longer Checking.
 func (m *Machine) Known() bool { return m.state != Checking }
-
-// Since is when the state began.
-func (m *Machine) Since() clock.Instant {
-	if m.out.until != 0 {
-		return m.out.since
-	}
-	return m.since
-}
 
 // Last is the latest probe's result, and whether there was one.
 func (m *Machine) Last() (Result, bool) { return m.last, m.probed && m.last != (Result{}) }

@@ -102,9 +102,6 @@ func TestMachine(t *testing.T) {
 				if m.Usable() != (s.state == Up) || m.Known() != (s.state != Checking) {
 					t.Errorf("step %d: Usable = %v, Known = %v in state %v", i, m.Usable(), m.Known(), s.state)
 				}
-				if changed && m.Since() != now {
-					t.Errorf("step %d: Since = %v, want %v", i, m.Since(), now)
-				}
 			}
 		})
 	}
@@ -210,12 +207,48 @@ func TestPace(t *testing.T) {
 	}
 }
 
+// TestPaceWhileDown: a server that is down and stays so has a pace of its own; one that begins to rise does not, unless that is the shorter one.
+func TestPaceWhileDown(t *testing.T) {
+	const slow, fast = 8 * time.Second, 2 * time.Second
+	for name, tt := range map[string]struct{ down, stays, rises time.Duration }{
+		"not set": {0, slow, fast},
+		"longer":  {time.Minute, time.Minute, fast},
+		"shorter": {4 * time.Second, 4 * time.Second, fast},
+		"fastest": {time.Second, time.Second, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := 10 * second
+			m := New(now, &Settings{Interval: slow, FastInterval: fast, DownInterval: tt.down, Timeout: time.Second, Fall: 2}, true)
+			for i, s := range []struct {
+				event string
+				state State
+				pace  time.Duration
+			}{
+				{"ok", Up, slow},
+				{"fail", Up, fast},
+				{"fail", Down, tt.stays},
+				{"fail", Down, tt.stays},
+				{"ok", Down, tt.rises},
+				{"fail", Down, tt.stays},
+				{"ok", Down, tt.rises},
+				{"ok", Up, slow},
+			} {
+				now += second
+				apply(&m, now, s.event)
+				if m.State() != s.state || m.Pace() != s.pace {
+					t.Errorf("step %d, %s: %v, pace %v, want %v, %v", i, s.event, m.State(), m.Pace(), s.state, s.pace)
+				}
+			}
+		})
+	}
+}
+
 func TestWithDefaults(t *testing.T) {
-	want := Settings{Interval: 2 * time.Second, FastInterval: 500 * time.Millisecond, Timeout: time.Second, Fall: 3, Rise: 2}
+	want := Settings{Interval: 2 * time.Second, FastInterval: 500 * time.Millisecond, DownInterval: 2 * time.Second, Timeout: time.Second, Fall: 3, Rise: 2}
 	if diff := cmp.Diff(want, Settings{}.WithDefaults()); diff != "" {
 		t.Errorf("Settings{}.WithDefaults() (-want +got):\n%s", diff)
 	}
-	full := Settings{Interval: 2, FastInterval: 1, Timeout: 2, Fall: 4, Rise: 5}
+	full := Settings{Interval: 2, FastInterval: 1, DownInterval: 3, Timeout: 2, Fall: 4, Rise: 5}
 	if got := full.WithDefaults(); got != full {
 		t.Errorf("%+v.WithDefaults() = %+v, want it unchanged", full, got)
 	}

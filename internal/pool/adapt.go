@@ -112,7 +112,7 @@ func (p *Pool) setLimit() {
 	}
 	before := p.limit.Swap(int64(limit))
 	if int64(limit) > before {
-		p.released()
+		p.released(false)
 	}
 }
 

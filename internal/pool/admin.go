@@ -38,6 +38,7 @@ func (p *Pool) Order(now clock.Instant, s *Server, o Order, d time.Duration) boo
 		s.orderEnds = now.Add(d)
 	}
 	s.order.Store(uint32(o))
+	s.note(now)
 	p.rebuild(now)
 	return true
 }
@@ -61,6 +62,7 @@ func (p *Pool) endDrains(now clock.Instant) (events []Event) {
 		if s.orderEnds != 0 && now >= s.orderEnds {
 			s.orderEnds = 0
 			s.order.Store(uint32(Maint))
+			s.note(now)
 			state := s.machine.State()
 			e := health.Event{At: now, From: state, To: state, Reason: "its time to drain is over"}
 			events = append(events, Event{Server: s, Event: e, Order: Maint, Was: Draining})
@@ -78,4 +80,18 @@ func (s *Server) Condition() string {
 		return o.String()
 	}
 	return s.State().String()
+}
+
+// Since is when s's condition began, whoever brought it about.
+func (p *Pool) Since(s *Server) clock.Instant {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return s.since
+}
+
+// note keeps the time of a change that shows in the server's condition. The owner's mutex is held.
+func (s *Server) note(now clock.Instant) {
+	if c := s.Condition(); c != s.condition {
+		s.condition, s.since = c, now
+	}
 }

@@ -62,6 +62,7 @@ func (p *Pool) obey(now clock.Instant, s *Server, after health.Agent, reason str
 		}
 		events = append(events, p.turned(now, s, health.Event{At: now, From: state, To: to, Reason: why}))
 	}
+	s.note(now)
 	if o := s.Order(); o != order {
 		events = append(events, Event{Server: s, Event: health.Event{At: now, From: s.State(), To: s.State(), Reason: reason}, Order: o, Was: order})
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"poise/internal/clock"
 	"poise/internal/health"
 )
 
@@ -14,7 +15,7 @@ import (
 func TestProbesAgentAndOrdersTogether(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		steps  string // one after the other: ok and fail are probes, eject, order:…, anything else is what the agent answers, with _ for a space
+		steps  string // one after the other, as happens knows them
 		state  string // Condition
 		others string // of a new client, and of one that is tied to the server; the server is a, the other one b
 	}{
@@ -52,21 +53,7 @@ func TestProbesAgentAndOrdersTogether(t *testing.T) {
 			p.Probed(now, p.server(t, "b"), ok)
 			for step := range strings.FieldsSeq(tt.steps) {
 				now = now.Add(time.Second)
-				switch word, order, _ := strings.Cut(step, ":"); word {
-				case "ok":
-					p.Probed(now, a, ok)
-				case "fail":
-					p.Probed(now, a, fail)
-				case "eject":
-					p.mu.Lock()
-					e, _ := a.machine.Eject(now, health.Ejection{Time: time.Hour, MaxTime: time.Hour}, "they fail")
-					p.turned(now, a, e)
-					p.mu.Unlock()
-				case "order":
-					p.Order(now, a, map[string]Order{"ready": Ready, "drain": Draining, "maint": Maint}[order], 0)
-				default:
-					p.Heard(now, a, strings.ReplaceAll(step, "_", " "))
-				}
+				p.happens(now, a, step)
 			}
 			p.Tick(now.Add(time.Second))
 			if got := a.Condition(); got != tt.state {
@@ -76,6 +63,75 @@ func TestProbesAgentAndOrdersTogether(t *testing.T) {
 				t.Errorf("a new client and a tied one get %s, want %s", got, tt.others)
 			}
 		})
+	}
+}
+
+// happens has a step come to s: ok and fail are probes, eject, order:…, anything else is what the agent answers, with _ for a space.
+func (p *Pool) happens(now clock.Instant, s *Server, step string) {
+	switch word, order, _ := strings.Cut(step, ":"); word {
+	case "ok":
+		p.Probed(now, s, ok)
+	case "fail":
+		p.Probed(now, s, fail)
+	case "eject":
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		e, _ := s.machine.Eject(now, health.Ejection{Time: time.Hour, MaxTime: time.Hour}, "they fail")
+		p.turned(now, s, e)
+	case "order":
+		p.Order(now, s, map[string]Order{"ready": Ready, "drain": Draining, "maint": Maint}[order], 0)
+	default:
+		p.Heard(now, s, strings.ReplaceAll(step, "_", " "))
+	}
+}
+
+// A condition begins when it begins to show, whoever brings it about, and goes on when another one wants the same.
+func TestSince(t *testing.T) {
+	p, _ := newPool("a b", &health.Settings{Fall: 1, Rise: 1})
+	a, now, began := p.server(t, "a"), start, start
+	if got := p.Since(a); got != start || a.Condition() != "checking" {
+		t.Errorf("at first it is %s since %v, want checking since %v", a.Condition(), got, start)
+	}
+	for _, s := range []struct {
+		step, condition string
+		begins          bool
+	}{
+		{"ok", "up", true},
+		{"ok", "up", false},
+		{"100%", "up", false},
+		{"drain", "draining", true},
+		{"0%", "draining", false},
+		{"ok", "draining", false},
+		{"order:drain", "draining", false},
+		{"ready_100%", "draining", false}, // of a person
+		{"fail", "draining", false},       // what it is besides does not show
+		{"order:ready", "down", true},
+		{"down", "down", false},
+		{"ok", "down", false}, // of the agent
+		{"order:maint", "maint", true},
+		{"maint", "maint", false},
+		{"up_ready", "maint", false},
+		{"order:ready", "up", true},
+		{"down", "down", true},
+		{"up", "up", true},
+		{"eject", "ejected", true},
+		{"down", "down", true},
+		{"up", "ejected", true},
+		{"ok", "up", true},
+	} {
+		now = now.Add(time.Second)
+		p.happens(now, a, s.step)
+		if s.begins {
+			began = now
+		}
+		if got := p.Since(a); got != began || a.Condition() != s.condition {
+			t.Errorf("after %s at %v it is %s since %v, want %s since %v", s.step, now, a.Condition(), got, s.condition, began)
+		}
+	}
+	p.Order(now, a, Draining, time.Minute)
+	p.Tick(now.Add(61 * time.Second))
+	if got, want := p.Since(a), now.Add(61*time.Second); got != want || a.Condition() != "maint" {
+		t.Errorf("its time to drain is over: it is %s since %v, want maint since %v", a.Condition(), got, want)
 	}
 }
 
@@ -118,12 +174,16 @@ func TestForgetUndoesWhatAgentsDid(t *testing.T) {
 	p, _ := newPool("a b c", nil)
 	p.Heard(start, p.server(t, "a"), "down maint 10% maxconn:1")
 	p.Heard(start, p.server(t, "b"), "drain")
+	p.Tick(start.Add(time.Second))
+	if s := p.server(t, "a"); s.Share() != 10 || s.most.Load() != 1 {
+		t.Errorf("as its agent says a's share = %d, its limit %d; want 10 and 1", s.Share(), s.most.Load())
+	}
 	events := p.Forget(start.Add(time.Second))
 	if len(events) != 3 || !slices.Equal(p.usableNow(), []string{"a", "b", "c"}) || p.Agent(p.server(t, "a")) != (health.Agent{}) {
 		t.Errorf("%d events, usable %v, a's agent %v; want 3, all, nothing", len(events), p.usableNow(), p.Agent(p.server(t, "a")))
 	}
-	if s := p.server(t, "a"); s.Share() != 100 || s.Full() {
-		t.Errorf("a's share = %d, full = %v; want 100, false", s.Share(), s.Full())
+	if s := p.server(t, "a"); s.Share() != 100 || s.most.Load() != 0 {
+		t.Errorf("a's share = %d, its limit %d; want 100 and none", s.Share(), s.most.Load())
 	}
 }
 

@@ -25,6 +25,9 @@ func (p *Pool) Probed(now clock.Instant, s *Server, r health.Result) (Event, boo
 	if s.owner != p || s.gone.Load() {
 		return Event{}, false
 	}
+	if s.machine.Failing() == 0 && !r.OK && s.State() != health.Down {
+		s.silent.Store(true) // until a request says otherwise
+	}
 	e, turned := s.machine.Probed(now, r)
 	if !turned {
 		return Event{}, false
@@ -44,7 +47,7 @@ func (p *Pool) Tick(now clock.Instant) []Event {
 		}
 	}
 	events = append(events, p.judge(now)...)
-	p.dirty = p.dirty || p.warms(now)
+	p.dirty = p.dirty || p.warms(now) || p.tried(now)
 	p.adapt(now)
 	if ended := p.endDrains(now); len(ended) > 0 {
 		events = append(events, ended...)
@@ -125,6 +128,7 @@ func (p *Pool) replace(now clock.Instant, specs []ServerSpec, atStart bool) (add
 		s.conns.setLimit(spec.MaxConnections)
 		s.backup.Store(spec.Backup)
 		s.tier.Store(int32(spec.Tier))
+		s.zone.Store(&spec.Zone)
 		servers = append(servers, s)
 	}
 	for _, s := range before {
@@ -141,6 +145,7 @@ func (p *Pool) newServer(now clock.Instant, spec ServerSpec, atStart bool) *Serv
 	s := &Server{Pool: p.Name, Name: spec.Name, Address: spec.Address, ID: p.nextID(spec), owner: p}
 	s.machine = health.New(now, p.settings.Load().health, atStart)
 	s.state.Store(uint32(s.machine.State()))
+	s.note(now)
 	s.share.Store(wholeShare)
 	if !atStart && s.machine.State() == health.Up {
 		p.warm(now, s)
@@ -152,6 +157,7 @@ func (p *Pool) newServer(now clock.Instant, spec ServerSpec, atStart bool) *Serv
 func (p *Pool) turned(now clock.Instant, s *Server, e health.Event) Event {
 	state := s.effective()
 	s.state.Store(uint32(state))
+	s.note(now)
 	if state == health.Up {
 		// What was before says nothing about it as it is now.
 		s.tally.failures.Store(0)
@@ -162,7 +168,7 @@ func (p *Pool) turned(now clock.Instant, s *Server, e health.Event) Event {
 	}
 	p.dirty = true
 	p.refresh(now)
-	p.released() // who waits for this server alone need not any more, or can have it: that does not wait for the view
+	p.released(false) // who waits for this server alone need not any more, or can have it: that does not wait for the view
 	return Event{Server: s, Event: s.explained(e)}
 }
 
@@ -182,52 +188,22 @@ func (p *Pool) refresh(now clock.Instant) {
 
 // rebuild builds and swaps the view. mu is held.
 func (p *Pool) rebuild(now clock.Instant) {
+	opened := p.opens()
+	for _, s := range p.Servers() {
+		s.try(opened)
+	}
 	p.warmUp(now)
 	set := p.settings.Load()
 	p.setLimit()
-	bounded, pickers := p.limit.Load() > 0 || slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.allowed() > 0 }), p.loops
+	bounded, pickers := p.limit.Load() > 0 || slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.most.Load() != 0 }), p.loops
 	if p.queued = p.queued || bounded; p.queued { // also later on: somebody may just be about to wait
 		pickers++
 	}
-	opened := p.opens()
 	levels, list := p.arrange(p.usable(opened))
 	v := newView(levels, set.policy, pickers)
 	v.turns, v.list, v.opened = p.turns, list, opened
 	p.view.Store(v)
 	p.built, p.dirty = now, false
 	p.bounded.Store(bounded)
-	p.released() // a server that is new or up again has room
-}
-
-// usable lists the states in which servers get requests as things are. opened: also those that are down.
-func (p *Pool) usable(opened bool) []health.State {
-	switch {
-	case opened:
-		return []health.State{health.Up, health.Ejected, health.Down}
-	case slices.ContainsFunc(p.Servers(), func(s *Server) bool { return s.takes() && s.State() == health.Up }):
-		return []health.State{health.Up}
-	}
-	return []health.State{health.Ejected} // better than none
-}
-
-// opens tells whether so few servers are up that those that are down get requests too. [Envoy: healthy_panic_threshold, Skipper: maxUnhealthyEndpointsRatio]
-func (p *Pool) opens() bool {
-	share := p.settings.Load().failOpen
-	if share < 0 || !p.known() {
-		return false
-	}
-	up, down, all := 0, 0, 0
-	for _, s := range p.Servers() {
-		if !s.takes() {
-			continue
-		}
-		all++
-		switch s.State() {
-		case health.Down:
-			down++
-		default: // an ejected one can serve, if need be
-			up++
-		}
-	}
-	return down > 0 && up*100 <= all*share
+	p.released(false) // a server that is new or up again has room
 }

@@ -12,13 +12,14 @@ type Lease struct {
 // Server is the server that was chosen; nil after End.
 func (l *Lease) Server() *Server { return l.server }
 
-// Tell says what the request came to, for its server's sake: took is the time until the answer's head; 0: it says
-// nothing about the server. Of several outcomes of one lease all count.
+// Tell says what the request came to, for its server's sake: took is the time until the answer's head, or until it
+// was given up; 0: it says nothing about the server. Of several outcomes of one lease all count.
 func (l *Lease) Tell(o Outcome, took time.Duration) {
 	s := l.server
 	if s == nil {
 		return
 	}
+	s.judged(o, took)
 	set := s.owner.settings.Load()
 	rule := &set.eject
 	if *rule == (Eject{}) && set.adapt.Max == 0 {
@@ -35,10 +36,15 @@ func (l *Lease) End() {
 	if s == nil {
 		return
 	}
-	s.inFlight.Add(-1)
+	l.giveBack()
+	s.owner.released(true)
+}
+
+// giveBack is End without a word to who waits.
+func (l *Lease) giveBack() {
+	l.server.inFlight.Add(-1)
 	if l.counted {
-		s.owner.inFlight.Add(-1)
+		l.server.owner.inFlight.Add(-1)
 	}
 	*l = Lease{}
-	s.owner.released()
 }

@@ -33,6 +33,7 @@ type ServerSpec struct {
 	Weight  int    // the share of requests; 0: no new clients. The configuration's default is 1; it is not applied here
 	Backup  bool   // used only when no other server is usable
 	Tier    int    // from 0 to MaxTier; requests go to lower ones as far as those are healthy. Of a backup it says nothing
+	Zone    string // that it is in; see Spec.Zone
 	// MaxRequests is how many requests it may have in flight; 0: any number.
 	MaxRequests int
 	// MaxConnections is how many connections to it may be open; 0: any number.
@@ -65,9 +66,11 @@ type Spec struct {
 	SlowStart   time.Duration // how long a server that comes back or is added takes to get its whole share
 	// FailOpen is the share of the servers, in hundredths, that is up, or less, for those that are down to get requests too. Below 0: they never do.
 	FailOpen int
-	Notify   func()               // asks for a Tick soon; called on loops, so it must not wait. nil: nobody
-	Loops    int                  // the number of loops; at least 1 is taken
-	NextID   func(ServerSpec) int // numbers new servers; nil: 0, 1, 2 and so on within this pool. Called under the pool's mutex
+	// Zone is the zone that Poise is in: of a tier, its servers come before those elsewhere. Empty: zones make no difference.
+	Zone   string
+	Notify func()               // asks for a Tick soon; called on loops, so it must not wait. nil: nobody
+	Loops  int                  // the number of loops; at least 1 is taken
+	NextID func(ServerSpec) int // numbers new servers; nil: 0, 1, 2 and so on within this pool. Called under the pool's mutex
 }
 
 // Pool is a named group of servers.
@@ -177,7 +180,7 @@ func (p *Pool) take(q *Query, picker int) (Lease, error) {
 	if l.counted {
 		p.inFlight.Add(-1)
 		if picker < p.loops { // else the caller is just handing over
-			p.released()
+			p.released(true)
 		}
 	}
 	return Lease{}, p.none(q)

@@ -44,17 +44,24 @@ func (p *Pool) Join(w *Waiter, q *Query, tell func()) (place int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	place = int(u.waiting.Add(1))
-	if place > p.settings.Load().queue.Length {
-		// Without a word a slot may have become free that nobody was there to be handed to.
-		p.handOver()
-		lease, err := p.take(q, p.loops)
+	// Without a word a slot may have become free that nobody was there to be handed to. Those who wait already are not asked whether they want one unless there
+	// is one: under overload that would be a walk along the whole queue for each request that is refused.
+	lease, err := p.take(q, p.loops)
+	if err == nil && u.first != nil {
+		lease.giveBack()
+		p.handOver(false)
+		lease, err = p.take(q, p.loops)
+	}
+	room := place <= p.settings.Load().queue.Length
+	switch {
+	case err == nil, room && p.none(q) == ErrNoServer: // then there is nothing to wait for
 		u.waiting.Add(-1)
-		if err != nil {
-			return 0
-		}
 		*w = Waiter{lease: lease}
 		tell()
 		return place
+	case !room:
+		u.waiting.Add(-1)
+		return 0
 	}
 	*w = Waiter{query: q, tell: tell, waits: true, prev: u.last}
 	if u.last != nil {
@@ -66,7 +73,6 @@ func (p *Pool) Join(w *Waiter, q *Query, tell func()) (place int) {
 	if q.Prefer != nil {
 		u.choosy++
 	}
-	p.handOver()
 	return place
 }
 
@@ -103,19 +109,19 @@ func (p *Pool) unlink(w *Waiter) {
 	}
 }
 
-// released tells the queue that there may be a slot.
-func (p *Pool) released() {
+// released tells the queue that there may be a slot: one, or many and perhaps less to wait for.
+func (p *Pool) released(one bool) {
 	if p.queue.waiting.Load() == 0 {
 		return
 	}
 	p.queue.mu.Lock()
 	defer p.queue.mu.Unlock()
-	p.handOver()
+	p.handOver(one)
 }
 
-// handOver gives free slots to those who wait, the first first. One that waits for a certain server is passed over while that one is full. The queue's mu
-// is held.
-func (p *Pool) handOver() {
+// handOver gives free slots, or just one, to those who wait, the first first. One that waits for a certain server is passed over while that one is full. The
+// queue's mu is held.
+func (p *Pool) handOver(one bool) {
 	u := &p.queue
 	for w := u.first; w != nil; {
 		next := w.next
@@ -125,6 +131,9 @@ func (p *Pool) handOver() {
 			p.unlink(w)
 			w.lease = lease
 			w.tell()
+			if one && err == nil {
+				return // so that no more of the queue is looked at than has to be
+			}
 		case u.choosy == 0 && w.query.Tried.Len() == 0:
 			return // what this one cannot have, none can
 		}

@@ -20,20 +20,28 @@ type Server struct {
 	weight atomic.Int32
 	share  atomic.Int32 // of its weight that counts at present, in hundredths
 	limit  atomic.Int32 // requests that it may have in flight by configuration; 0: any number
-	most   atomic.Int32 // as many at present
+	most   atomic.Int32 // as many at present; closed: none
 	backup atomic.Bool
 	tier   atomic.Int32
+	zone   atomic.Pointer[string]
 	state  atomic.Uint32 // health.State with the agent's word, published by the owner
 	gone   atomic.Bool   // removed from the pool
+	silent atomic.Bool   // its last request had no answer, or nothing is known of one since its probes began to fail
+	trial  atomic.Bool   // it is down, and gets one request at a time
+	rest   atomic.Int64  // how long it is to rest from the next Tick on, after a trial without an answer; 0: it need not
 	order  atomic.Uint32 // Order, of a person
 	// agentOrder is what the agent wants likewise.
 	agentOrder atomic.Uint32
 
-	// machine, agent, misheard and before are guarded by the owner's mutex.
-	machine  health.Machine
-	agent    health.Agent
-	misheard []string                                     // the words of the agent's last answer that meant nothing
-	before   struct{ ended, failed, timed, waited int64 } // the tally at the last sweep
+	// machine, agent, misheard, before, condition and since are guarded by the owner's mutex.
+	machine   health.Machine
+	agent     health.Agent
+	misheard  []string                                     // the words of the agent's last answer that meant nothing
+	before    struct{ ended, failed, timed, waited int64 } // the tally at the last sweep
+	condition string                                       // as it was last noted
+	since     clock.Instant                                // of it
+
+	restsUntil clock.Instant // 0: it does not rest; guarded likewise
 
 	configured int           // the weight that the last list of servers has; guarded likewise
 	orderEnds  clock.Instant // when Draining becomes Maint; 0: never. Guarded likewise
@@ -58,12 +66,12 @@ func (s *Server) InFlight() int { return int(s.inFlight.Load()) }
 // Full tells whether the server has all the requests that it may have.
 func (s *Server) Full() bool {
 	most := s.most.Load()
-	return most > 0 && s.inFlight.Load() >= int64(most)
+	return most != 0 && s.inFlight.Load() >= int64(most)
 }
 
 // enter takes a slot, if there is one.
 func (s *Server) enter() bool {
-	if most := s.most.Load(); most > 0 {
+	if most := s.most.Load(); most != 0 {
 		return enter(&s.inFlight, int64(most))
 	}
 	s.inFlight.Add(1)
@@ -108,3 +116,6 @@ func (s *Server) rank() int {
 	}
 	return s.Tier()
 }
+
+// Zone is the zone that the server is in; empty: it is in none.
+func (s *Server) Zone() string { return *s.zone.Load() }

@@ -20,10 +20,11 @@ type settings struct {
 	queue       Queue
 	slowStart   time.Duration
 	failOpen    int
+	zone        string
 }
 
 func (s *Spec) settings() *settings {
-	return &settings{s.Policy, s.Health, s.Budget, s.Eject, s.Hedge, s.MaxRequests, s.Adapt, s.Queue, s.SlowStart, s.FailOpen}
+	return &settings{s.Policy, s.Health, s.Budget, s.Eject, s.Hedge, s.MaxRequests, s.Adapt, s.Queue, s.SlowStart, s.FailOpen, s.Zone}
 }
 
 // Configure gives the pool the settings and servers of spec, all but its name, numbers and loops, and takes effect at once. Servers

@@ -49,3 +49,56 @@ func TestConfigureKeepsServersAndTakesSettings(t *testing.T) {
 	}
 	lease.End()
 }
+
+// What was not in the file before is not undone by a new one: what a person, the agent and failures brought about, with its time.
+func TestConfigureLeavesWhatOthersDid(t *testing.T) {
+	probes := &health.Settings{Fall: 1, Rise: 2}
+	before := Spec{Policy: &inOrder{}, Servers: specs("a b"), Health: probes, FailOpen: -1}
+	otherServers, otherHealth, noHealth := before, before, before
+	otherServers.Servers = specs("c b a:3") // in another order, too
+	otherHealth.Health = &health.Settings{Fall: 7, Rise: 2, Interval: time.Minute}
+	noHealth.Health = nil
+	for name, next := range map[string]Spec{"the same": before, "other servers": otherServers, "other probes": otherHealth, "no probes": noHealth} {
+		for _, tt := range []struct {
+			step, during string // Condition
+			share        int    // in hundredths of the weight
+			after        string // Condition 30 minutes and one hour after the step
+		}{
+			{"order:drain", "draining", 100, "maint maint"},
+			{"order:maint", "maint", 100, "maint maint"},
+			{"drain_20%", "draining", 20, "draining draining"},
+			{"maint_20%", "maint", 20, "maint maint"},
+			{"down_300%_#disk", "down", 300, "down down"},
+			{"0%", "draining", 1, "draining draining"},
+			{"eject", "ejected", 100, "ejected up"},
+		} {
+			t.Run(name+"/"+tt.step, func(t *testing.T) {
+				p := New(start, before)
+				a, now := p.server(t, "a"), start.Add(time.Second)
+				p.Probed(now, a, ok)
+				p.Probed(now, p.server(t, "b"), ok)
+				p.happens(now, a, tt.step)
+				if tt.step == "order:drain" {
+					p.Order(now, a, Draining, 20*time.Minute)
+				}
+				said := p.Agent(a)
+				p.Configure(now.Add(10*time.Minute), next)
+				if got := a.Condition(); got != tt.during || p.Since(a) != now {
+					t.Errorf("it is %s since %v, want %s since %v", got, p.Since(a), tt.during, now)
+				}
+				if got := a.Share() / a.Weight(); got != tt.share {
+					t.Errorf("its share is %d%% of its weight, want %d%%", got, tt.share)
+				}
+				if got := p.Agent(a); got != said {
+					t.Errorf("of its agent is known %v, want %v", got, said)
+				}
+				p.Tick(now.Add(30 * time.Minute))
+				half := a.Condition()
+				p.Tick(now.Add(time.Hour))
+				if got := half + " " + a.Condition(); got != tt.after {
+					t.Errorf("later it is %s, want %s", got, tt.after)
+				}
+			})
+		}
+	}
+}

@@ -85,11 +85,11 @@ func (v *view) size() (n int) {
 	return n
 }
 
-// has tells whether there is a server that q has not tried, full or not.
+// has tells whether there is a server that q has not tried, full or not. One on trial is worth no wait.
 func (v *view) has(q *Query) bool {
 	for i := range v.levels {
 		for _, s := range v.levels[i].servers {
-			if !q.Tried.Has(s) {
+			if !q.Tried.Has(s) && !s.trial.Load() {
 				return true
 			}
 		}

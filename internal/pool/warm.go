@@ -48,10 +48,6 @@ func (p *Pool) warmUp(now clock.Instant) {
 			}
 		}
 		s.share.Store(int32(s.scaled(share)))
-		most := s.allowed()
-		if most > 0 {
-			most = max(1, most*int32(share)/wholeShare)
-		}
-		s.most.Store(most)
+		s.most.Store(s.atOnce(share))
 	}
 }

@@ -36,7 +36,7 @@ func NewSlots(n int) Slots { return make(Slots, n) }
 // Settings say how one pool's servers are probed.
 type Settings struct {
 	Health health.Settings // Interval and Timeout are used here
-	// Pace is the time from the start of a server's last probe to that of its next, asked after each report; nil: Health.Interval.
+	// Pace is the time from the start of a server's last probe to that of its next, asked after each report and by Hasten; nil: Health.Interval.
 	Pace  func(*pool.Server) time.Duration
 	Port  int   // asked instead of the server's own; 0: its own. Unix sockets have none
 	Slots Slots // nil: MaxInFlight of its own
@@ -124,7 +124,7 @@ func (p *Probers) Set(servers []*pool.Server) {
 			continue
 		}
 		ctx, cancel := context.WithCancel(context.Background())
-		w := &prober{Probers: p, server: s, target: targetOf(s, p.port), cancel: cancel}
+		w := &prober{Probers: p, server: s, target: targetOf(s, p.port), cancel: cancel, hurry: make(chan struct{}, 1)}
 		w.part = float64(place+1) / float64(len(servers))
 		p.running[s] = w
 		p.wait.Add(1)
@@ -134,6 +134,21 @@ func (p *Probers) Set(servers []*pool.Server) {
 		if !wanted[s] {
 			w.cancel()
 			delete(p.running, s)
+		}
+	}
+}
+
+// Hasten has s probed at once if its pace is shorter than when its prober began to wait. It is for changes that come from elsewhere than from a probe.
+func (p *Probers) Hasten(s *pool.Server) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w := p.running[s]; w != nil {
+		select {
+		case w.hurry <- struct{}{}:
+		default:
 		}
 	}
 }
@@ -189,7 +204,8 @@ type prober struct {
 	cancel         context.CancelFunc
 	passed, failed atomic.Uint64
 	last           atomic.Pointer[health.Result]
-	part           float64 // of the next pause that is made; only run has it
+	part           float64       // of the next pause that is made; only run has it
+	hurry          chan struct{} // asks for a look at the pace; has room for one
 }
 
 // run is the prober's goroutine. It probes until ctx ends.
@@ -216,25 +232,37 @@ func (w *prober) run(ctx context.Context) {
 		w.last.Store(&result)
 		w.report(w.server, answer, result)
 
-		pause := time.NewTimer(w.pause() - clock.Now().Sub(began))
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
+		if !w.pause(ctx, began) {
 			return
 		}
 	}
 }
 
-// pause is the time from the start of one probe to that of the next.
-func (w *prober) pause() time.Duration {
-	part := w.part
+// pause waits until the next probe is due after the one that began then. It is false when ctx has ended.
+func (w *prober) pause(ctx context.Context, began clock.Instant) bool {
+	pace, part := w.paceNow(), w.part
 	w.part = 1
-	pace := w.interval
-	if w.Probers.pace != nil {
-		pace = w.Probers.pace(w.server)
+	due := time.NewTimer(time.Duration(float64(pace)*part*(1-jitter+2*jitter*rand.Float64())) - clock.Now().Sub(began))
+	defer due.Stop()
+	for {
+		select {
+		case <-due.C:
+			return true
+		case <-w.hurry:
+			if w.paceNow() < pace {
+				return true
+			}
+		case <-ctx.Done():
+			return false
+		}
 	}
-	return time.Duration(float64(pace) * part * (1 - jitter + 2*jitter*rand.Float64()))
+}
+
+func (w *prober) paceNow() time.Duration {
+	if w.pace != nil {
+		return w.pace(w.server)
+	}
+	return w.interval
 }
 
 // probe makes one probe.

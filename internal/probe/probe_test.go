@@ -126,6 +126,47 @@ func TestPaceFollowsTheServer(t *testing.T) {
 	})
 }
 
+// A pause that is under way ends at once where the pace has become shorter, and only there.
+func TestHasten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var pace atomic.Int64
+		pace.Store(int64(time.Hour))
+		probing := false // Hasten comes while a probe runs
+		var p *Probers
+		list := servers(2)
+		p, results := startFake(t, Settings{Pace: func(*pool.Server) time.Duration { return time.Duration(pace.Load()) }}, func(context.Context, target) error {
+			if probing {
+				p.Hasten(list[0])
+			}
+			return nil
+		})
+		p.Set(list[:1])
+		<-results
+		step := func(what string, want int) {
+			t.Helper()
+			p.Hasten(list[0])
+			if got := collect(results)[list[0]]; got != want {
+				t.Errorf("%s: %d probes at once, want %d", what, got, want)
+			}
+		}
+		step("the same pace", 0)
+		pace.Store(int64(2 * time.Hour))
+		step("a longer pace", 0)
+		probing = true
+		pace.Store(int64(time.Minute))
+		step("a shorter pace", 1)
+		step("the same pace after it", 0)
+		began := time.Now()
+		if got := (<-results).at.Sub(began); got < 54*time.Second || got > 66*time.Second {
+			t.Errorf("the next probe after %v, want 1m ± 10 %%", got)
+		}
+		p.Hasten(list[1]) // is not probed
+		(*Probers)(nil).Hasten(list[0])
+		p.Close()
+		step("after Close", 0)
+	})
+}
+
 func TestDefaultPaceIsThatOfHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, results := startFake(t, Settings{}, passing)

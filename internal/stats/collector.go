@@ -78,12 +78,13 @@ var (
 	poolLimit       = describe("pool_request_limit", "Requests that may be at the pool's servers at present; 0: any number.", "pool")
 	poolHedges      = describe("pool_hedges_total", "Exchanges for which a second server was asked while the first had not answered.", "pool")
 	poolHedgesWon   = describe("pool_hedges_won_total", "Of them, those whose answer was the second server's.", "pool")
-	poolLevel       = describe("pool_level_share", "Share of the pool's requests that a tier gets at present, from 0 to 1.", "pool", "tier")
-	poolQueued      = describe("pool_queued_total", "Exchanges that had to wait for a server.", "pool")
-	poolQueueLate   = describe("pool_queue_timeouts_total", "Exchanges that waited for a server for too long.", "pool")
-	poolQueueFull   = describe("pool_queue_overflows_total", "Exchanges that found all servers full and no room to wait.", "pool")
-	poolOpened      = describe("pool_fail_open", "1 while servers that are down get requests, since too few are up, else 0.", "pool")
-	poolServers     = describe("pool_servers", "Servers of the pool, by state.", "pool", "state")
+	poolLevel       = describe("pool_level_share", "Share of the pool's requests that a tier, or its part in or out of the zone, gets at present, from 0 to 1.",
+		"pool", "tier", "zone")
+	poolQueued    = describe("pool_queued_total", "Exchanges that had to wait for a server.", "pool")
+	poolQueueLate = describe("pool_queue_timeouts_total", "Exchanges that waited for a server for too long.", "pool")
+	poolQueueFull = describe("pool_queue_overflows_total", "Exchanges that found all servers full and no room to wait.", "pool")
+	poolOpened    = describe("pool_fail_open", "1 while servers that are down get requests, since too few are up, else 0.", "pool")
+	poolServers   = describe("pool_servers", "Servers of the pool, by state.", "pool", "state")
 
 	serverUp          = describe("server_up", "1 where the server gets requests, as far as its health and orders go, else 0.", "pool", "server")
 	serverWeight      = describe("server_weight", "The server's weight at present: less than its own while it starts slowly.", "pool", "server")
@@ -170,7 +171,7 @@ func (w writer) pool(p *Pool, now *PoolNow, servers []ServerNow) {
 	w.gauge(poolWaiting, float64(now.Waiting), name)
 	w.gauge(poolLimit, float64(now.Limit), name)
 	for _, l := range now.Levels {
-		w.gauge(poolLevel, l.Share, name, l.Tier)
+		w.gauge(poolLevel, l.Share, name, l.Tier, l.Zone)
 	}
 	w.counter(poolQueued, p.Queued, name)
 	w.counter(poolQueueLate, p.QueueLate, name)

@@ -57,9 +57,10 @@ type PoolNow struct {
 	Levels  []Level
 }
 
-// Level is a tier of a pool that has several.
+// Level is some of the servers of a pool that has several levels.
 type Level struct {
 	Tier  string
+	Zone  string
 	Share float64 // of the pool's requests, from 0 to 1
 }
 

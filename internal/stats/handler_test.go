@@ -26,7 +26,7 @@ func busy() Source {
 			return Names{
 				Listeners: []Name{{1, "web"}},
 				Routes:    []RouteName{{3, "web", "api"}},
-				Pools:     []PoolNow{{ID: 2, Name: "app", Waiting: 3, Limit: 20, Opened: true, Levels: []Level{{"0", 0.7}, {"backup", 0.3}}}},
+				Pools:     []PoolNow{{ID: 2, Name: "app", Waiting: 3, Limit: 20, Opened: true, Levels: []Level{{"0", "local", 0.6}, {"0", "other", 0.1}, {"backup", "", 0.3}}}},
 				Servers: []ServerNow{
 					{ID: 40, Pool: "app", Server: "a:1", State: "up", Weight: 0.5, InFlight: 3, ProbesPassed: 9, ProbesFailed: 1, Ejections: []Count{{"failures", 2}, {"latency", 0}}},
 					{ID: 41, Pool: "app", Server: "b:1", State: "down", InFlight: 2, Agent: &AgentNow{Answered: 4, Failed: 2, Share: 0.5}},
@@ -61,8 +61,9 @@ func TestHandlerShowsSums(t *testing.T) {
 		`poise_server_agent_answers_total{pool="app",result="answered",server="b:1"} 4`,
 		`poise_server_agent_answers_total{pool="app",result="failed",server="b:1"} 2`,
 		`poise_server_agent_weight_ratio{pool="app",server="b:1"} 0.5`,
-		`poise_pool_level_share{pool="app",tier="0"} 0.7`,
-		`poise_pool_level_share{pool="app",tier="backup"} 0.3`,
+		`poise_pool_level_share{pool="app",tier="0",zone="local"} 0.6`,
+		`poise_pool_level_share{pool="app",tier="0",zone="other"} 0.1`,
+		`poise_pool_level_share{pool="app",tier="backup",zone=""} 0.3`,
 		`poise_listener_sent_bytes_total{listener="web"} 80`,
 		`poise_listener_connections{listener="web"} 2`,
 		`poise_listener_connections_opened_total{listener="web"} 4`,

@@ -83,6 +83,12 @@ func TestOrders(t *testing.T) {
 			order("default/"+a+" is draining, then maint in 1h0m0s", 0, "drain", "default/"+a, "--for", "1h")
 			answers(map[string]int{"b": 1})
 			order("draining", 0, "status")
+			order("is draining, then maint in 1s", 0, "drain", "default/"+a, "--for", "1s")
+			order("reloaded", 0, "reload") // its time goes on over it
+			testkit.Eventually(t, "end of the time to drain", func() bool {
+				out, _ := command(t, "status", "--admin", admin)
+				return strings.Contains(out, "maint")
+			})
 			order("is ready", 0, "ready", "default/"+a)
 			answers(map[string]int{"a": 1, "b": 1})
 			order("is maint", 0, "maint", "default/"+b)

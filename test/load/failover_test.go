@@ -20,6 +20,9 @@ const (
 	// noHoleVariable tells why packets cannot be made to vanish here.
 	noHoleVariable = "POISE_TEST_NO_BLACK_HOLE"
 
+	// tries is how often a failure may take too long: the machine may be busy at one time.
+	tries = 3
+
 	perTry        = 500 * time.Millisecond
 	probeInterval = 500 * time.Millisecond
 	probeRise     = 2
@@ -42,11 +45,7 @@ type failure struct {
 
 func failures() []failure {
 	signal := func(sig syscall.Signal) func(*testing.T, *server) {
-		return func(t *testing.T, s *server) {
-			if err := s.cmd.Process.Signal(sig); err != nil {
-				t.Fatal(err)
-			}
-		}
+		return func(t *testing.T, s *server) { s.signal(t, sig) }
 	}
 	mode := func(m string) func(*testing.T, *server) { return func(t *testing.T, s *server) { s.set(t, m) } }
 	return []failure{
@@ -97,14 +96,24 @@ retry: { per_try: %v, on: [connect, reset, timeout, 500] }
 `, driver, strings.Join(addrs, ", "), probePath, probeInterval, probeRise, perTry))
 	l := startFlow(p.addr)
 	defer l.stop(t)
-	awaitWell(t, l, time.Now(), testkit.Patience)
+	awaitWell(t, l, time.Now())
 	var phases []*phaseOfFailure
 	for i, f := range failures() {
 		t.Run(f.name, func(t *testing.T) {
 			if why := os.Getenv(noHoleVariable); f.hole && why != "" {
 				t.Skipf("packets cannot be made to vanish here: %s", why)
 			}
-			phases = append(phases, failOnce(t, p, l, f, servers[i]))
+			for try := 1; ; try++ {
+				ph, late := failOnce(t, p, l, f, servers[i])
+				phases = append(phases, ph)
+				switch {
+				case len(late) == 0:
+					return
+				case try == tries:
+					t.Fatalf("too late %d times: %s", try, strings.Join(late, "; "))
+				}
+				t.Logf("too late, perhaps since the machine is busy: %s", strings.Join(late, "; "))
+			}
 		})
 	}
 	asked := l.stop(t)
@@ -119,47 +128,48 @@ type phaseOfFailure struct {
 	begun, ended time.Time
 }
 
-// failOnce lets a server fail and recover.
-func failOnce(t *testing.T, p *built, l *flow, f failure, s *server) *phaseOfFailure {
-	ph := &phaseOfFailure{failure: f, begun: time.Now()}
+// failOnce lets a server fail and recover, and tells what took too long.
+func failOnce(t *testing.T, p *built, l *flow, f failure, s *server) (ph *phaseOfFailure, late []string) {
+	within := func(took, want time.Duration, what string) {
+		if took > want {
+			late = append(late, fmt.Sprintf("%s after %v, want %v", what, took.Round(time.Millisecond), want))
+		}
+	}
+	ph = &phaseOfFailure{failure: f, begun: time.Now()}
 	f.begin(t, s)
-	out := awaitUp(t, p, s, false, ph.begun, outWithin)
+	out := awaitUp(t, p, s, false, ph.begun)
+	within(out, outWithin, "the server was out")
 	<-time.After(perTry + 100*time.Millisecond) // until what was under way is over
 	before := p.attempts(t, s)
-	recovered := awaitWell(t, l, ph.begun, wellWithin)
+	recovered := awaitWell(t, l, ph.begun)
+	within(recovered, wellWithin, "the flow was well")
 	if n := p.attempts(t, s) - before; n > 0 {
 		t.Errorf("%d requests went to the server when it was out", n)
 	}
 	f.end(t, s)
 	ph.ended = time.Now()
-	back := awaitUp(t, p, s, true, ph.ended, backWithin)
-	awaitWell(t, l, time.Now(), testkit.Patience)
+	back := awaitUp(t, p, s, true, ph.ended)
+	within(back, backWithin, "the server was back")
+	awaitWell(t, l, time.Now())
 	t.Logf("out after %v, flow well after %v, its worst slice %.0f %%; back %v after its end", out.Round(time.Millisecond), recovered.Round(time.Millisecond),
 		100*l.worst(ph.begun, ph.ended), back.Round(time.Millisecond))
-	return ph
+	return ph, late
 }
 
 // awaitUp waits until the server is up, or is not, and returns how long after a moment that was.
-func awaitUp(t *testing.T, p *built, s *server, up bool, since time.Time, within time.Duration) time.Duration {
+func awaitUp(t *testing.T, p *built, s *server, up bool, since time.Time) time.Duration {
 	t.Helper()
 	testkit.Eventually(t, fmt.Sprintf("change of the server's state, up: %v", up), func() bool { return (p.server(t, s.addr).State == "up") == up })
-	d := time.Since(since)
-	if d > within {
-		t.Errorf("the server's state is up: %v after %v, want within %v", up, d, within)
-	}
-	return d
+	return time.Since(since)
 }
 
-// awaitWell waits for the first window after a moment in which the flow was well, and returns how long after that it began.
-func awaitWell(t *testing.T, l *flow, since time.Time, within time.Duration) (d time.Duration) {
+// awaitWell waits for the first window after a moment in which, of the requests due, 99 % had an answer soon. It returns how long after that it began.
+func awaitWell(t *testing.T, l *flow, since time.Time) (d time.Duration) {
 	t.Helper()
 	testkit.Eventually(t, "flow that is well", func() (ok bool) {
 		d, ok = l.wellAfter(since)
 		return ok
 	})
-	if d > within {
-		t.Errorf("of the requests due in a second, %.0f %% get an answer within %v only from %v on, want %v", 100*well, soon, d, within)
-	}
 	return d
 }
 
@@ -213,6 +223,13 @@ func checkFailoverLog(t *testing.T, p *built, phases []*phaseOfFailure, asked, r
 		if ph.silent && all > flowClients {
 			t.Errorf("%s: %d attempts failed, want %d at most, one for each client connection", ph.name, all, flowClients)
 		}
+	}
+}
+
+func (s *server) signal(t *testing.T, sig syscall.Signal) {
+	t.Helper()
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		t.Fatal(err)
 	}
 }
 

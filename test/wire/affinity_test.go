@@ -130,3 +130,54 @@ func TestAffinityByAddress(t *testing.T) {
 		}
 	})
 }
+
+// That a server has just closed a kept connection says nothing about the server: a request that comes to it then is sent to the same one again, over a new
+// connection, and the server is not taken for failing.
+func TestAffinityByValueOverStaleConnections(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		breaking := func(name string) *testkit.Server { // each of its connections answers once
+			return testkit.Serve(t, func(p *testkit.Peer) {
+				if _, err := p.ReadHead(); err != nil || p.Send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(name), name)) != nil {
+					return
+				}
+				if head, _ := p.ReadHead(); strings.Contains(head, "/reset") {
+					p.Reset()
+				}
+			})
+		}
+		one, two, three := breaking("one"), breaking("two"), breaking("three")
+		p := testkit.Start(t, s, fmt.Sprintf("listen: 127.0.0.1:0\nservers: [%s, %s, %s]\npolicy: round_robin\neject: { consecutive_failures: 1 }\n"+
+			"retry: { budget_floor: 1000 }\naffinity: { hash: { header: x-user } }\n", one.Addr, two.Addr, three.Addr))
+		c := testkit.Dial(t, p.Addr) // on one loop, as are the connections that it leaves behind
+		ask := func(path, user string) string {
+			c.Send(getOf(path, "X-User: "+user))
+			return c.Read("GET").Body
+		}
+		at := map[string]string{}
+		const users = 12
+		for i := range users {
+			user := fmt.Sprint("user", i)
+			at[user] = ask("/first", user)
+		}
+		for _, path := range []string{"/closed", "/reset"} {
+			for user, server := range at {
+				if got := ask(path, user); got != server {
+					t.Errorf("GET %s by %s was answered by %q, want %s", path, user, got, server)
+				}
+			}
+		}
+		for path, records := range p.Parsed(t, 3*users) {
+			for _, r := range records {
+				if path != "/first" && r.Attempts != 2 {
+					t.Errorf("GET %s took %d attempts, want 2: the kept connection was stale", path, r.Attempts)
+				}
+			}
+		}
+		for _, v := range p.App.Status().Pools[0].Servers {
+			if v.State != "up" {
+				t.Errorf("%s is %s, want up", v.Name, v.State)
+			}
+		}
+	})
+}

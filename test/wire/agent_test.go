@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"poise/internal/testkit"
 )
@@ -84,8 +85,12 @@ func TestAgent(t *testing.T) {
 		}
 		is("up", "100%")
 		gets("100%", 15, 15)
+		begun := time.Now()
 		told.text.Store("drain\n")
 		is("draining", "drain 100%")
+		if got, most := p.App.Status().Pools[0].Servers[0].Since, time.Since(begun).Seconds(); got > most {
+			t.Errorf("it is draining for %v s, want no longer than its agent says so: %v s", got, most)
+		}
 		gets("drain", 0, 30)
 		told.text.Store("ready, weight:50\r\n")
 		is("up", "50%")
@@ -102,8 +107,8 @@ func TestAgent(t *testing.T) {
 		told.listen(t)
 		is("up", "100%")
 		gets("up again", 15, 15)
-		told.text.Store("maint\n")
-		is("maint", "maint")
+		told.text.Store("maint down 50% maxconn:1\n")
+		is("maint", "maint 50% maxconn:1 down")
 		gets("maint", 0, 30)
 		p.Reload(t, configured(""))
 		is("up", "")

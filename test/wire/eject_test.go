@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"poise/internal/testkit"
@@ -58,6 +59,71 @@ eject: { time: 600ms }
 			})
 		})
 	}
+}
+
+// A server that was ejected stays so over a reload that keeps it; one that went and comes back is another one.
+func TestEjectionOverReloads(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		bad := testkit.Serve(t, testkit.Answer("HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno"))
+		good := testkit.Serve(t, testkit.Answer("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood"))
+		text := "listen: 127.0.0.1:0\npolicy: round_robin\nservers: [" + good.Addr + "%s]\neject: { time: 10m, max_time: 10m, consecutive_failures: %d }\n"
+		weighed := fmt.Sprintf(", { address: %s, weight: 3 }", bad.Addr)
+		p := testkit.Start(t, s, fmt.Sprintf(text, ", "+bad.Addr, 5))
+		state := func() string { return p.App.Status().Pools[0].Servers[1].State }
+		c := testkit.Dial(t, p.Addr)
+		testkit.Eventually(t, "ejection", func() bool { c.Get("/"); return state() == "ejected" })
+		p.Reload(t, fmt.Sprintf(text, weighed, 100))
+		if got := state(); got != "ejected" {
+			t.Errorf("after a reload with another weight and other rules it is %s, want ejected", got)
+		}
+		for range 20 {
+			if r := c.Get("/"); r.Body != "good" {
+				t.Fatalf("after a reload an ejected server answers %d", r.StatusCode)
+			}
+		}
+		p.Reload(t, fmt.Sprintf(text, "", 100))
+		p.Reload(t, fmt.Sprintf(text, weighed, 100))
+		if got := state(); got != "up" {
+			t.Errorf("when it is back it is %s, want up", got)
+		}
+	})
+}
+
+// A server that is ejected is probed at once, however long the interval is, so that probes that pass soon have it back.
+func TestEjectedServerIsProbedAtOnce(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		var failing atomic.Bool
+		bad := testkit.Serve(t, testkit.Paths(scripts{
+			"/": testkit.ReplyAndClose(""),
+			"/probe": func(p *testkit.Peer, _ string) bool {
+				status := "200 OK"
+				if failing.Load() {
+					status = "500 No"
+				}
+				return p.Send("HTTP/1.1 "+status+"\r\nContent-Length: 0\r\n\r\n") == nil
+			},
+		}))
+		good := testkit.Serve(t, testkit.Paths(scripts{
+			"/":      testkit.Reply("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood"),
+			"/probe": testkit.Reply("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+		}))
+		p := testkit.Start(t, s, fmt.Sprintf(`
+listen: 127.0.0.1:0
+servers: [%s, %s]
+policy: round_robin
+eject: { time: 10m, max_time: 10m }
+health: { http: { path: /probe }, interval: 10m, fast_interval: 10ms, timeout: 10s, fall: 1000 }
+`, bad.Addr, good.Addr))
+		state := func() string { return p.App.Status().Pools[0].Servers[0].State }
+		testkit.Eventually(t, "server that is up", func() bool { return state() == "up" })
+		failing.Store(true) // so that it stays out
+		c := testkit.Dial(t, p.Addr)
+		testkit.Eventually(t, "ejection", func() bool { c.Get("/"); return state() == "ejected" })
+		failing.Store(false)
+		testkit.Eventually(t, "return", func() bool { return state() == "up" })
+	})
 }
 
 // What the client does wrong, and what a server rightly refuses, is no failure of the server.

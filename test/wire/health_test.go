@@ -34,6 +34,27 @@ pools:
 	})
 }
 
+// The pace at which a server is probed that is down is one of its own: here the interval alone would not have it back in time.
+func TestDownInterval(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		var probes atomic.Int32
+		server := testkit.Serve(t, func(p *testkit.Peer) {
+			if _, err := p.ReadHead(); err != nil {
+				return
+			}
+			if probes.Add(1) <= 10 {
+				_ = p.Send("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+				return
+			}
+			_ = p.Send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		})
+		health := "{ http: {}, interval: 10m, fast_interval: 10m, down_interval: 10ms, timeout: 10s }"
+		p := testkit.Start(t, s, fmt.Sprintf("listen: 127.0.0.1:0\nservers: [%q]\nhealth: %s\n", server.Addr, health))
+		testkit.Eventually(t, "server that is up", func() bool { return p.App.Status().Pools[0].Servers[0].State == "up" })
+	})
+}
+
 // A change that has begun is soon decided, however long the interval is.
 func TestFastInterval(t *testing.T) {
 	t.Parallel()

@@ -22,11 +22,11 @@ func spread(t *testing.T, p *testkit.Poise, n int) string {
 	return fmt.Sprint(got)
 }
 
-// levels is what share of the requests each level has by the status, such as "0: 70, 1: 30".
+// levels is what share of the requests each level has by the status, such as "0: 70, 1: 30", or "0 local: 100".
 func levels(p *testkit.Poise) string {
 	var parts []string
 	for _, l := range p.App.Status().Pools[0].Levels {
-		parts = append(parts, fmt.Sprintf("%s: %d", l.Tier, l.Share))
+		parts = append(parts, fmt.Sprintf("%s: %d", strings.TrimSpace(l.Tier+" "+l.Zone), l.Share))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -196,3 +196,25 @@ func TestAdaptBelowMaxRequests(t *testing.T) {
 		t.Errorf("limit = %d, want what was found, %d", got, adaptStart)
 	}
 }
+
+// Who waits has what a limit that grows makes room for.
+func TestAdaptThatGrowsEndsAWait(t *testing.T) {
+	p := New(start, Spec{Name: "app", Policy: &inOrder{}, Servers: specs("a"), Adapt: Adapt{Min: 1, Max: 1000, Tolerance: 1.5}, Queue: Queue{Length: 9}})
+	for range adaptStart {
+		if _, err := p.Acquire(start, &Query{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w, told := Waiter{}, false
+	p.Join(&w, &Query{}, func() { told = true })
+	s := p.Servers()[0]
+	for now := start; p.Limit() == adaptStart && now < start.Add(10*time.Second); {
+		s.tally.timed.Add(100)
+		s.tally.waited.Add(100_000)
+		now = now.Add(adaptEvery)
+		p.Tick(now)
+	}
+	if _, got := p.Withdraw(&w); !told || !got {
+		t.Errorf("told %t, lease %t at a limit of %d; want both", told, got, p.Limit())
+	}
+}

@@ -109,6 +109,13 @@ func TestClientLeavesALoneRival(t *testing.T) {
 				if took := time.Since(began); took > 2*time.Second {
 					t.Errorf("the exchange ended %v after its client, want at once", took)
 				}
+				testkit.Eventually(t, "end of all connections to servers, once each", func() (none bool) {
+					r.loop.Call(func() {
+						s := r.stats.Snapshot().Servers
+						none = s[0].Connections == 0 && s[1].Connections == 0
+					})
+					return none
+				})
 			})
 		}
 	})

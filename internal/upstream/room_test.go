@@ -369,6 +369,33 @@ func TestConnectionsGivenBack(t *testing.T) {
 	}
 }
 
+// TestConnectionsOfAServerThatLeft: none of them is kept.
+func TestConnectionsOfAServerThatLeft(t *testing.T) {
+	for _, d := range drivers {
+		t.Run(d, func(t *testing.T) {
+			c, done := newCrew(t, d, 1, serve(t).addr, 0), make(chan struct{})
+			c.fibers[0].Post(func() {
+				c.fibers[0].Go(func() {
+					defer close(done)
+					conn, f := c.loops[0].Get(&upstream.Want{Server: c.server, By: c.fibers[0].Now().Add(5 * time.Second)})
+					if f != nil {
+						t.Error(f)
+						return
+					}
+					c.pool.Update(clock.Now(), nil)
+					conn.Keep(time.Minute)
+				})
+			})
+			<-done
+			for deadline := time.Now().Add(5 * time.Second); c.server.Connections() > 0; c.fibers[0].Call(func() {}) {
+				if time.Now().After(deadline) {
+					t.Fatal("a connection is still open")
+				}
+			}
+		})
+	}
+}
+
 // TestConnectionsClientLeaves: a client that resets gives up its place, one that has only closed its sending half does not.
 func TestConnectionsClientLeaves(t *testing.T) {
 	for _, d := range drivers {

@@ -345,9 +345,9 @@ func TestHedgeIsCounted(t *testing.T) {
 							acts[server] <- act
 						}
 					}
-					<-time.After(30 * time.Millisecond)
+					left := len(tt.first) - 1 - i
+					testkit.Eventually(t, "end of a try", func() bool { n, m := r.inFlight(); return n+m == left })
 				}
-				testkit.Eventually(t, "end of the exchange", func() bool { n, m := r.inFlight(); return n+m == 0 })
 				if got := r.counted(); got != tt.want {
 					t.Errorf("counted: %s; want %s", got, tt.want)
 				}

@@ -57,7 +57,8 @@ type App struct {
 
 	now       atomic.Pointer[running] // nil before anything runs
 	slots     probe.Slots
-	secret    []byte // of cookies that have none of their own; lasts as long as the process
+	askSlots  probe.Slots // of questions to agents: those that never answer shall not hold probes up
+	secret    []byte      // of cookies that have none of their own; lasts as long as the process
 	accessLog *accesslog.Log
 	admin     *admin.Server
 	token     *admin.Token // nil: none
@@ -90,7 +91,7 @@ func Start(o Options) (*App, error) {
 	}
 	a := &App{
 		o: o, started: time.Now(), since: clock.Now(), quit: make(chan struct{}), hurry: make(chan struct{}, 1),
-		slots: probe.NewSlots(probe.MaxInFlight), secret: randomBytes(),
+		slots: probe.NewSlots(probe.MaxInFlight), askSlots: probe.NewSlots(probe.MaxInFlight), secret: randomBytes(),
 		reloads: reloads{wake: make(chan struct{}, 1), counts: stats.Reloads{OK: true, Last: time.Now()}},
 	}
 	if err := a.start(); err != nil {

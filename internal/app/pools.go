@@ -97,7 +97,7 @@ func (a *App) probe(p *poolState) (*probe.Probers, error) {
 // ask returns what asks a pool's agents.
 func (a *App) ask(p *poolState) *probe.Probers {
 	c := p.cfg.Agent
-	s := probe.Agent{Port: c.Port, Interval: c.Interval, Timeout: min(c.Timeout, c.Interval), Send: c.Send, Slots: a.slots}
+	s := probe.Agent{Port: c.Port, Interval: c.Interval, Timeout: min(c.Timeout, c.Interval), Send: c.Send, Slots: a.askSlots}
 	return probe.NewAgents(s, func(server *pool.Server, answer string) {
 		events, unknown := p.pool.Heard(clock.Now(), server, answer)
 		for _, e := range events {

@@ -69,7 +69,7 @@ func (x *Exchange) HedgeOver(now clock.Instant, f *fault.Error, reused bool, sta
 	}
 	switch {
 	case f != nil && x.blames(now, f, reused):
-		h.lease.Tell(pool.Broken, now.Sub(x.Times.Chosen))
+		h.lease.Tell(pool.Broken, now.Sub(h.chosen))
 	case status != 0:
 		h.lease.Tell(pool.OutcomeOf(status), 0)
 	}

@@ -9,6 +9,7 @@ import (
 	"poise/internal/balance"
 	"poise/internal/clock"
 	"poise/internal/fault"
+	"poise/internal/health"
 	"poise/internal/msg"
 	"poise/internal/pool"
 	"poise/internal/route"
@@ -246,4 +247,40 @@ func TestHedgeTimes(t *testing.T) {
 	if x.took != 500*time.Millisecond {
 		t.Errorf("the second's answer took %v, want 500 ms since it was connected", x.took)
 	}
+}
+
+// A server on trial rests for as long as its own try took, times some: the first server's time is not its.
+func TestHedgeOfAServerOnTrial(t *testing.T) {
+	spec := pool.Spec{Name: "app", Policy: balance.RoundRobin(), Budget: pool.Budget{Share: 20}, Hedge: pool.Hedge{Quantile: 95, Least: time.Millisecond}}
+	spec.Health = &health.Settings{Fall: 1, Rise: 1}
+	for _, name := range []string{"s1", "s2"} {
+		spec.Servers = append(spec.Servers, pool.ServerSpec{Name: name, Address: name + ":80", Weight: 1})
+	}
+	p, at := pool.New(1, spec), clock.Instant(time.Second)
+	for range 100 {
+		p.Answered(0, time.Microsecond)
+	}
+	for _, s := range p.Servers() {
+		p.Probed(1, s, health.Result{Reason: "for the test"})
+	}
+	p.Tick(at)
+	table, req := oneRoute(t, route.Route{Name: "app", Pool: p, Retry: route.Retry{Attempts: 4, Repeats: 1}}, get)
+	x := &Exchange{}
+	x.Begin(&Client{AddrText: []byte("192.0.2.1")}, req, Times{})
+	if s := x.Start(at, table); s.Kind != Forward {
+		t.Fatalf("Start = %v", s)
+	}
+	at = at.Add(10 * time.Second)
+	second := x.HedgeStart(at)
+	if second == nil {
+		t.Fatal("no second server is asked")
+	}
+	at = at.Add(time.Millisecond)
+	x.HedgeOver(at, &fault.Error{Side: fault.Server, Op: fault.ReadAnswer, Kind: fault.Reset}, false, 0)
+	p.Tick(at)
+	p.Tick(at.Add(time.Second))
+	if lease, err := p.Acquire(at, &pool.Query{}); err != nil || lease.Server() != second {
+		t.Errorf("a second after a try of a millisecond: %v, want the server again", err)
+	}
+	x.Done(at, nil)
 }

@@ -22,6 +22,7 @@ import (
 //	refused | reset              the attempt failed
 //	answer                       200 has come
 //	stale                        it failed on a kept connection that the server had closed
+//	leave                        all servers leave the pool
 //	other s1                     another request joins the queue, one that is tied to s1
 //	done                         the exchange ends; wherever it is
 func TestQueueScripts(t *testing.T) {
@@ -47,6 +48,9 @@ func TestQueueScripts(t *testing.T) {
 			"forward s1, wait, place 2, told, forward s1 fresh, relay, 200 -- attempts=2",
 		},
 		{"not for the server that has failed", 2, 5, "end s1, start, refused, join, late, done", "forward s1, wait, place 1, reply 503, 503 sQ attempts=1"},
+		{"a repeat after a wait counts", 3, 5, "end s1, start, reset, join, end s2, told, end s3, reset, done", "forward s1, wait, place 1, told, forward s2 fresh, reply 502, 502 SH attempts=2"},
+		{"no server is left", 2, 5, "start, join, leave, told, done", "wait, place 1, told, reply 503, 503 SC attempts=0"},
+		{"no server is left after one has failed", 2, 5, "end s1, start, reset, join, leave, told, done", "forward s1, wait, place 1, told, reply 502, 502 SH attempts=1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			spec := pool.Spec{Name: "app", Policy: balance.RoundRobin(), Budget: pool.Budget{Share: 20, Floor: 3}, Queue: pool.Queue{Length: test.queue, Timeout: time.Second}}
@@ -54,8 +58,8 @@ func TestQueueScripts(t *testing.T) {
 				spec.Servers = append(spec.Servers, pool.ServerSpec{Name: fmt.Sprintf("s%d", i+1), Address: fmt.Sprintf("10.0.0.%d:80", i+1), Weight: 1, MaxRequests: 1})
 			}
 			p := pool.New(1, spec)
-			held := map[string]*pool.Lease{}
-			for _, s := range p.Servers() {
+			held, servers := map[string]*pool.Lease{}, p.Servers()
+			for _, s := range servers {
 				lease, err := p.Acquire(1, &pool.Query{Prefer: s})
 				if err != nil {
 					t.Fatal(err)
@@ -92,6 +96,9 @@ func TestQueueScripts(t *testing.T) {
 						out = append(out, fmt.Sprintf("place %d", x.Place))
 						continue
 					}
+				case "leave":
+					p.Update(now, nil)
+					continue
 				case "end":
 					held[arg].End()
 					continue
@@ -127,12 +134,49 @@ func TestQueueScripts(t *testing.T) {
 			for _, lease := range held {
 				lease.End()
 			}
-			for _, s := range p.Servers() {
+			want := queueEnds[ended(x)]
+			if want == NotQueued && x.Place > 0 {
+				want = QueueLeft
+			}
+			if x.Queue != want {
+				t.Errorf("the wait ended by %d, want %d", x.Queue, want)
+			}
+			for _, s := range servers {
 				if s.InFlight() != 0 || p.Waiting() != 0 {
 					t.Errorf("%s has %d leases after the end, and %d wait; want none", s.Name, s.InFlight(), p.Waiting())
 				}
 			}
 		})
+	}
+}
+
+// queueEnds is what became of the last wait, by the letters of the log; of all others that have waited: QueueLeft.
+var queueEnds = map[string]QueueEnd{"sQ": QueueTimes, "PQ": QueueFull}
+
+func ended(x *Exchange) string {
+	end, _ := x.End()
+	return string(end[:2])
+}
+
+// A wait is over with the time for the whole exchange.
+func TestQueueWithinTheTime(t *testing.T) {
+	spec := pool.Spec{Name: "app", Policy: balance.RoundRobin(), Queue: pool.Queue{Length: 5, Timeout: time.Second}, Servers: []pool.ServerSpec{{Address: "a:80", Weight: 1, MaxRequests: 1}}}
+	p := pool.New(1, spec)
+	lease, err := p.Acquire(1, &pool.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lease.End()
+	table, req := oneRoute(t, route.Route{Name: "app", Pool: p}, get)
+	for until, want := range map[clock.Instant]time.Duration{0: time.Second, 500: 490, clock.Instant(time.Hour): time.Second} {
+		x := &Exchange{}
+		x.Begin(&Client{AddrText: []byte("192.0.2.1")}, req, Times{})
+		x.Start(10, table)
+		x.Until = until
+		if _, by, _ := x.Join(10, func() {}); by.Sub(10) != want {
+			t.Errorf("Join until %v waits for %v, want %v", until, by.Sub(10), want)
+		}
+		x.Done(20, nil)
 	}
 }
 

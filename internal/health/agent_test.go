@@ -46,6 +46,7 @@ func TestAgentHears(t *testing.T) {
 		{"bytes that are no text", Agent{}, "up\x00 \x1b[2J down #\x1b]0;\xffx", Agent{Down: true, Why: "?]0;?x"}, "up?|?[2J"},
 		{"other digits are none", Agent{}, "５０%", Agent{}, "５０%"},
 		{"a long reason", Agent{}, "down #" + strings.Repeat("ö", 300), Agent{Down: true, Why: strings.Repeat("ö", 100) + "..."}, ""},
+		{"a long reason, cut within a character", Agent{}, "down #x" + strings.Repeat("ö", 300), Agent{Down: true, Why: "x" + strings.Repeat("ö", 99) + "..."}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, unknown := tt.before.Hear(tt.answer)

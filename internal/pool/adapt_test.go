@@ -79,6 +79,16 @@ func TestAdaptWithinMaxRequests(t *testing.T) {
 	if got := p.Limit(); got != 0 {
 		t.Errorf("limit = %d, want none", got)
 	}
+	p.adaption.usual = 1000
+	spec.Adapt = Adapt{Min: 30, Max: 1000, Tolerance: 1.5}
+	p.Configure(start.Add(3*time.Second), spec)
+	spec.Adapt = Adapt{}
+	p.Configure(start.Add(4*time.Second), spec)
+	spec.Adapt = Adapt{Min: 10, Max: 1000, Tolerance: 1.5}
+	p.Configure(start.Add(5*time.Second), spec)
+	if got := p.Limit(); got != adaptStart || p.adaption.usual != 0 {
+		t.Errorf("limit = %d and usual time %.0f after a while without, want a new beginning", got, p.adaption.usual)
+	}
 }
 
 // A window is a step towards what the gradient says, in the plainest words.
@@ -128,5 +138,83 @@ func TestAdaptForgetsServersThatLeave(t *testing.T) {
 	p.Tick(now.Add(adaptEvery))
 	if got := p.adaption.usual; got > usual*1.02 {
 		t.Errorf("usual time = %.0f µs after answers that took 10 ms, was %.0f: it grew by more than a window's step", got, usual)
+	}
+}
+
+// A window is over after its time, and when there were answers enough.
+func TestAdaptWindowIsOver(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		after   time.Duration
+		answers int64
+		took    time.Duration
+		want    bool
+	}{
+		{"both", adaptEvery, adaptLeast, time.Millisecond, true},
+		{"too soon", adaptEvery - 1, adaptLeast, time.Millisecond, false},
+		{"too few", adaptEvery, adaptLeast - 1, time.Millisecond, false},
+		{"in no time", adaptEvery, adaptLeast, 0, true},
+	} {
+		p := New(start, Spec{Name: "app", Policy: &inOrder{}, Servers: specs("a"), Adapt: Adapt{Min: 1, Max: 1000, Tolerance: 1.5}})
+		p.adaption.since = start
+		p.inFlight.Store(adaptStart)
+		s := p.Servers()[0]
+		s.tally.timed.Add(tt.answers)
+		s.tally.waited.Add(tt.answers * tt.took.Microseconds())
+		p.Tick(start.Add(tt.after))
+		if got := p.adaption.limit; (got != adaptStart) != tt.want || math.IsNaN(got) {
+			t.Errorf("%s: limit = %v, want a change: %t", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestAdaptTolerance(t *testing.T) {
+	for _, tt := range []struct {
+		tolerance float64
+		want      float64
+	}{{1, 100 + 0.2*(100/1.25+math.Sqrt(100)-100)}, {1.5, 100 + 0.2*math.Sqrt(100)}} {
+		a := adaption{limit: 100, usual: 1000}
+		a.window(&Adapt{Min: 100, Max: 1000, Tolerance: tt.tolerance}, 1250, false, true)
+		if math.Abs(a.limit-tt.want) > 0.1 {
+			t.Errorf("limit = %.2f with a tolerance of %v, want %.2f", a.limit, tt.tolerance, tt.want)
+		}
+	}
+}
+
+// What was learnt under load is forgotten sooner than a usual time is learnt.
+func TestAdaptForgetsLoad(t *testing.T) {
+	a := adaption{limit: 100, usual: 10_000}
+	a.window(&Adapt{Min: 1, Max: 1000, Tolerance: 1.5}, 1000, false, false)
+	if a.usual != 9500 {
+		t.Errorf("the usual time = %v, want 9500", a.usual)
+	}
+}
+
+func TestAdaptBelowMaxRequests(t *testing.T) {
+	p := New(start, Spec{Name: "app", Policy: &inOrder{}, Servers: specs("a"), Adapt: Adapt{Min: 10, Max: 1000, Tolerance: 1.5}, MaxRequests: 100})
+	if got := p.Limit(); got != adaptStart {
+		t.Errorf("limit = %d, want what was found, %d", got, adaptStart)
+	}
+}
+
+// Who waits has what a limit that grows makes room for.
+func TestAdaptThatGrowsEndsAWait(t *testing.T) {
+	p := New(start, Spec{Name: "app", Policy: &inOrder{}, Servers: specs("a"), Adapt: Adapt{Min: 1, Max: 1000, Tolerance: 1.5}, Queue: Queue{Length: 9}})
+	for range adaptStart {
+		if _, err := p.Acquire(start, &Query{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w, told := Waiter{}, false
+	p.Join(&w, &Query{}, func() { told = true })
+	s := p.Servers()[0]
+	for now := start; p.Limit() == adaptStart && now < start.Add(10*time.Second); {
+		s.tally.timed.Add(100)
+		s.tally.waited.Add(100_000)
+		now = now.Add(adaptEvery)
+		p.Tick(now)
+	}
+	if _, got := p.Withdraw(&w); !told || !got {
+		t.Errorf("told %t, lease %t at a limit of %d; want both", told, got, p.Limit())
 	}
 }

@@ -187,6 +187,17 @@ func TestForgetUndoesWhatAgentsDid(t *testing.T) {
 	}
 }
 
+// An agent that is asked again after a while is heard as if it were new.
+func TestForgetAlsoWhatMeantNothing(t *testing.T) {
+	p, _ := newPool("a b", nil)
+	for range 2 {
+		if _, unknown := p.Heard(start, p.server(t, "a"), "hello"); len(unknown) != 1 {
+			t.Errorf("unknown = %q, want hello", unknown)
+		}
+		p.Forget(start)
+	}
+}
+
 func (p *Pool) usableNow() (list []string) {
 	for _, l := range p.view.Load().levels {
 		for _, s := range l.servers {

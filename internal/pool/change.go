@@ -47,7 +47,7 @@ func (p *Pool) Tick(now clock.Instant) []Event {
 		}
 	}
 	events = append(events, p.judge(now)...)
-	p.dirty = p.dirty || p.warms(now) || p.tried(now)
+	p.dirty = p.tried(now) || p.warms(now) || p.dirty
 	p.adapt(now)
 	if ended := p.endDrains(now); len(ended) > 0 {
 		events = append(events, ended...)

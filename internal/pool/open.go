@@ -97,6 +97,7 @@ func (p *Pool) tried(now clock.Instant) (changed bool) {
 		if s.restsUntil != 0 && now >= s.restsUntil {
 			s.restsUntil = 0
 			s.most.Store(s.atOnce(wholeShare))
+			p.released(true)
 		}
 	}
 	return changed

@@ -195,6 +195,35 @@ func TestTrialBesideOthers(t *testing.T) {
 	acquire(t, p, "a")
 }
 
+// Who waits beside a server that rests has it when its rest is over.
+func TestTrialEndsAWait(t *testing.T) {
+	list := specs("a b")
+	list[1].MaxRequests = 1
+	p := New(start, Spec{Name: "app", Policy: &inOrder{}, Servers: list, Health: probedOnce(), FailOpen: 50, Queue: Queue{Length: 9}})
+	p.Probed(start, p.server(t, "a"), fail)
+	p.Probed(start, p.server(t, "b"), ok)
+	p.Tick(start.Add(RebuildEvery))
+	failed := acquire(t, p, "a")
+	failed.Tell(Broken, 100*ms)
+	failed.End()
+	acquire(t, p, "b")
+	w, q, told := Waiter{}, Query{}, false
+	if _, err := p.Acquire(start, &q); !errors.Is(err, ErrFull) {
+		t.Fatalf("Acquire() = %v, want %v", err, ErrFull)
+	}
+	p.Join(&w, &q, func() { told = true })
+	at := start.Add(2 * RebuildEvery)
+	p.Tick(at)
+	p.Tick(at.Add(restTimes*100*ms - ms))
+	if told {
+		t.Error("it was told something before the rest is over")
+	}
+	p.Tick(at.Add(restTimes * 100 * ms))
+	if lease, got := p.Withdraw(&w); !told || !got || lease.Server().Name != "a" {
+		t.Errorf("told %t, lease on %v; want a", told, lease.Server())
+	}
+}
+
 // An agent's word is no reason for a trial: requests say nothing of what it knows.
 func TestNoTrialForAnAgent(t *testing.T) {
 	p := New(start, Spec{Name: "app", Policy: &inOrder{}, Servers: specs("a")})

@@ -109,6 +109,13 @@ func TestClientLeavesALoneRival(t *testing.T) {
 				if took := time.Since(began); took > 2*time.Second {
 					t.Errorf("the exchange ended %v after its client, want at once", took)
 				}
+				testkit.Eventually(t, "end of all connections to servers, once each", func() (none bool) {
+					r.loop.Call(func() {
+						s := r.stats.Snapshot().Servers
+						none = s[0].Connections == 0 && s[1].Connections == 0
+					})
+					return none
+				})
 			})
 		}
 	})
@@ -338,9 +345,9 @@ func TestHedgeIsCounted(t *testing.T) {
 							acts[server] <- act
 						}
 					}
-					<-time.After(30 * time.Millisecond)
+					left := len(tt.first) - 1 - i
+					testkit.Eventually(t, "end of a try", func() bool { n, m := r.inFlight(); return n+m == left })
 				}
-				testkit.Eventually(t, "end of the exchange", func() bool { n, m := r.inFlight(); return n+m == 0 })
 				if got := r.counted(); got != tt.want {
 					t.Errorf("counted: %s; want %s", got, tt.want)
 				}

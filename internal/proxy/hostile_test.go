@@ -367,3 +367,37 @@ func TestAnswerAmidUploadKeepsItsWord(t *testing.T) {
 		})
 	}
 }
+
+// Where a part of the body is still to come and the server is known to take no more, the client is told that its connection ends, whatever the status.
+func TestAnswerAmidUploadSaysThatItEnds(t *testing.T) {
+	one(t, func(t *testing.T, s testkit.Setup) {
+		quit := make(chan struct{})
+		server := testkit.Serve(t, func(p *testkit.Peer) {
+			if _, err := p.ReadHead(); err != nil {
+				return
+			}
+			<-quit
+			_ = p.Send(testkit.OK)
+		})
+		tm := route.Timeouts{Connect: time.Second, Head: 5 * time.Second, BodyIdle: 4 * time.Second, Write: 5 * time.Second, Response: 5 * time.Second, Idle: 30 * time.Second, ServerIdle: 30 * time.Second}
+		r := newRig(t, s.Driver, server.Addr, tm)
+		c := testkit.Dial(t, r.addr)
+		c.Send("PUT / HTTP/1.1\r\nHost: example.test\r\nContent-Length: 60000\r\n\r\n" + strings.Repeat("x", 20_000))
+		testkit.Eventually(t, "first third at the server", func() bool { return strings.Contains(server.Got(), "PUT") })
+		<-time.After(50 * time.Millisecond)
+		release := r.hold()
+		c.Send(strings.Repeat("x", 20_000))
+		<-time.After(50 * time.Millisecond)
+		close(quit) // the answer, and a reset, since there are bytes that the server has not read
+		<-time.After(50 * time.Millisecond)
+		release()
+		resp := c.Read("PUT")
+		if known := s.Driver != "net"; resp.StatusCode != 200 || (known && !resp.Close) { // there the news of the answer may overtake that of the reset
+			t.Errorf("status %d, and the connection ends: %t; want 200, and true", resp.StatusCode, resp.Close)
+		}
+		c.Send("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
+		if rest := c.Rest(); rest != "" || strings.Contains(server.Got(), "smuggled") {
+			t.Errorf("the body's rest was taken for a request: %q", rest)
+		}
+	})
+}

@@ -332,6 +332,70 @@ func TestConnectionsFromAnyLoop(t *testing.T) {
 	}
 }
 
+// TestConnectionsGivenBack: a connection that is given back while somebody waits for its room is closed.
+func TestConnectionsGivenBack(t *testing.T) {
+	for _, d := range drivers {
+		t.Run(d, func(t *testing.T) {
+			c := newCrew(t, d, 2, serve(t).addr, 1)
+			held, got := make(chan *upstream.Conn, 1), make(chan *fault.Error, 1)
+			get := func(i int, then func(*upstream.Conn, *fault.Error)) {
+				l := c.fibers[i]
+				l.Post(func() {
+					l.Go(func() {
+						then(c.loops[i].Get(&upstream.Want{Server: c.server, By: l.Now().Add(5 * time.Second)}))
+					})
+				})
+			}
+			get(0, func(conn *upstream.Conn, _ *fault.Error) { held <- conn })
+			conn := <-held
+			get(1, func(conn *upstream.Conn, f *fault.Error) {
+				if f == nil {
+					conn.Close()
+				}
+				got <- f
+			})
+			for !c.server.Crowded() {
+				time.Sleep(time.Millisecond)
+			}
+			for i := range 2 { // the search for idle ones is over
+				c.fibers[1-i].Call(func() {})
+			}
+			c.fibers[0].Call(func() { conn.Keep(time.Minute) })
+			if f := <-got; f != nil {
+				t.Errorf("Get = %v, want a connection", f)
+			}
+			c.wantNone()
+		})
+	}
+}
+
+// TestConnectionsOfAServerThatLeft: none of them is kept.
+func TestConnectionsOfAServerThatLeft(t *testing.T) {
+	for _, d := range drivers {
+		t.Run(d, func(t *testing.T) {
+			c, done := newCrew(t, d, 1, serve(t).addr, 0), make(chan struct{})
+			c.fibers[0].Post(func() {
+				c.fibers[0].Go(func() {
+					defer close(done)
+					conn, f := c.loops[0].Get(&upstream.Want{Server: c.server, By: c.fibers[0].Now().Add(5 * time.Second)})
+					if f != nil {
+						t.Error(f)
+						return
+					}
+					c.pool.Update(clock.Now(), nil)
+					conn.Keep(time.Minute)
+				})
+			})
+			<-done
+			for deadline := time.Now().Add(5 * time.Second); c.server.Connections() > 0; c.fibers[0].Call(func() {}) {
+				if time.Now().After(deadline) {
+					t.Fatal("a connection is still open")
+				}
+			}
+		})
+	}
+}
+
 // TestConnectionsClientLeaves: a client that resets gives up its place, one that has only closed its sending half does not.
 func TestConnectionsClientLeaves(t *testing.T) {
 	for _, d := range drivers {

@@ -169,3 +169,28 @@ func TestHostileAgents(t *testing.T) {
 		}
 	})
 }
+
+// Agents that never answer, of however many servers, do not keep others' probes waiting.
+func TestSilentAgentsHoldNoProbesUp(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		silent := testkit.Serve(t, func(p *testkit.Peer) { _, _ = p.AwaitEnd() })
+		host, port, _ := net.SplitHostPort(silent.Addr)
+		var many []string
+		for i := range 80 {
+			many = append(many, fmt.Sprintf("%q", fmt.Sprintf("%s:%d", host, 1+i)))
+		}
+		probed := testkit.Serve(t, testkit.Answer(testkit.OK))
+		testkit.Start(t, s, fmt.Sprintf(`
+listeners:
+  - address: 127.0.0.1:0
+    routes: [{ match: { path: /a }, pool: a }, { match: { path: /b }, pool: b }]
+pools:
+  a: { servers: [%s], agent: { port: %s, interval: 60s, timeout: 60s } }
+  b: { servers: [%q], health: { http: { path: / }, interval: 50ms } }
+`, strings.Join(many, ", "), port, probed.Addr))
+		testkit.Eventually(t, "question to most agents", func() bool { return silent.Connections() >= 64 })
+		before := probed.Connections()
+		testkit.Eventually(t, "third probe", func() bool { return probed.Connections() >= before+3 })
+	})
+}

@@ -19,6 +19,8 @@ type tries struct {
 	p   *testkit.Poise
 	c   *testkit.Client
 	got [2]chan *try // by server
+	// addrs are the servers' addresses.
+	addrs []string
 	// first is the number of the server whose turn it is: with round_robin, the one that did not serve the request before.
 	first int
 }
@@ -31,10 +33,9 @@ type try struct {
 func newTries(t *testing.T, s testkit.Setup, settings string) *tries {
 	t.Helper()
 	h, over := &tries{}, make(chan struct{})
-	var addrs []string
 	for i := range h.got {
 		h.got[i] = make(chan *try, 10)
-		addrs = append(addrs, testkit.Serve(t, testkit.Paths(scripts{
+		h.addrs = append(h.addrs, testkit.Serve(t, testkit.Paths(scripts{
 			"/try": func(p *testkit.Peer, _ string) bool {
 				a := &try{p, make(chan bool, 1)}
 				h.got[i] <- a
@@ -49,7 +50,7 @@ func newTries(t *testing.T, s testkit.Setup, settings string) *tries {
 		})).Addr)
 	}
 	t.Cleanup(func() { close(over) }) // before the servers wait for their connections' ends
-	h.p = testkit.Start(t, s, fmt.Sprintf("listen: 127.0.0.1:0\nservers: [%q, %q]\npolicy: round_robin\nhedge: { min_delay: %v }\n%s\n", addrs[0], addrs[1], hedgeDelay, settings))
+	h.p = testkit.Start(t, s, fmt.Sprintf("listen: 127.0.0.1:0\nservers: [%q, %q]\npolicy: round_robin\nhedge: { min_delay: %v }\n%s\n", h.addrs[0], h.addrs[1], hedgeDelay, settings))
 	// A loop must have seen answers of its own before it knows what takes long.
 	h.c = testkit.Dial(t, h.p.Addr)
 	for quick := 0; quick < 130; {
@@ -217,6 +218,33 @@ func TestHedge(t *testing.T) {
 				wantAtRest(t, h.p)
 			})
 		})
+	}
+}
+
+// A reload that takes one of the racing servers away, and hedging with it, ends nothing: the first answer counts.
+func TestHedgeOverAReload(t *testing.T) {
+	t.Parallel()
+	for name, leaves := range map[string]int{"the first leaves": 0, "the second leaves": 1} {
+		for wins := range 2 {
+			t.Run(fmt.Sprintf("%s/%d wins", name, wins+1), func(t *testing.T) {
+				t.Parallel()
+				testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+					h := newTries(t, s, "")
+					h.c.Send(getOf("/try") + getOf("/quick")) // which waits on the connection
+					var both [2]*try
+					both[0], both[1] = h.tries(t)
+					servers := []string{h.addrs[h.first], h.addrs[1-h.first]}
+					h.p.Reload(t, fmt.Sprintf("listen: 127.0.0.1:0\nservers: [%q]\n", servers[1-leaves]))
+					both[wins].answer(t, "200 OK", "an answer")
+					both[1-wins].wantDropped(t)
+					wantResponse(t, "a hedged request", h.c.Read("GET"), 200, "an answer")
+					if r := h.c.Read("GET"); r.StatusCode != 200 || len(r.Body) != 1 {
+						t.Errorf("the next = %d %q, want 200 and the server's number", r.StatusCode, r.Body)
+					}
+					wantAtRest(t, h.p)
+				})
+			})
+		}
 	}
 }
 

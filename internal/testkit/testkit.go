@@ -38,15 +38,23 @@ func (s Setup) String() string {
 	return fmt.Sprintf("%s/%d", s.Driver, s.Loops)
 }
 
+// InClear skips a test that needs to see what is sent, or when, over a setup where TLS is in between.
+func (s Setup) InClear(t testing.TB) {
+	t.Helper()
+	if s.TLS {
+		t.Skip("needs clear text")
+	}
+}
+
 // SetupsVariable names the environment variable that lists the setups, such as "net/1,net/2/tls".
 const SetupsVariable = "POISE_TEST_SETUPS"
 
-// Setups are those that the environment names; else every driver with 1, 2 and 4 loops.
+// Setups are those that the environment names; else every driver with 1 and 2 loops, and with 4 over TLS.
 func Setups(t testing.TB) []Setup {
 	t.Helper()
 	list := os.Getenv(SetupsVariable)
 	if list == "" {
-		list = "io_uring/1,io_uring/2,io_uring/4,epoll/1,epoll/2,epoll/4,net/1,net/2,net/4"
+		list = "io_uring/1,io_uring/2,io_uring/4/tls,epoll/1,epoll/2,epoll/4/tls,net/1,net/2,net/4/tls"
 	}
 	var setups []Setup
 	for _, name := range strings.Split(list, ",") {

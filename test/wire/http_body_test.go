@@ -160,6 +160,7 @@ func writeUntilStalled(c net.Conn, most int) (n int) {
 func TestStalledServerStopsTheClient(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.InClear(t)
 		stalled := make(chan struct{})
 		p, _ := before(t, s, scripts{"/up": func(p *testkit.Peer, head string) bool {
 			<-stalled

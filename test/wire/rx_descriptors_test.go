@@ -89,6 +89,7 @@ func TestRX5DescriptorExhaustion(t *testing.T) {
 		return
 	}
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.InClear(t)
 		release := make(chan struct{})
 		server := testkit.Serve(t, testkit.Paths(scripts{"/hold": func(p *testkit.Peer, _ string) bool {
 			<-release
@@ -163,6 +164,7 @@ func TestRX5DescriptorExhaustion(t *testing.T) {
 func TestRX5DefaultLimitLeavesDescriptors(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.InClear(t)
 		var held sync.WaitGroup
 		held.Add(2)
 		server := testkit.Serve(t, testkit.Paths(scripts{"/hold": func(p *testkit.Peer, _ string) bool {

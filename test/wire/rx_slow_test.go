@@ -143,6 +143,7 @@ func dialFrom(t *testing.T, from, addr string) *testkit.Client {
 func TestRX1ConnectionsInAll(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.InClear(t)
 		p, _ := before(t, s, nil, "limits: { connections: 4, connections_per_client: 100 }")
 		var clients []*testkit.Client
 		for range 4 {

@@ -23,10 +23,13 @@ type filtered struct {
 // goes through f goes through buffers: see Direct.
 func (c *Conn) SetFilter(f Filter) {
 	c.filter = &filtered{Filter: f}
-	come := append([]segment{c.first}, c.rest...)
-	c.first, c.rest, c.unread = segment{}, nil, 0
+	come, end := append([]segment{c.first}, c.rest...), c.recvErr
+	c.first, c.rest, c.unread, c.recvErr = segment{}, nil, 0, nil
 	for i := range come {
 		c.open(buffer{b: come[i].b, slab: come[i].buf.slab, id: come[i].buf.id})
+	}
+	if c.recvErr == nil {
+		c.recvErr = c.endOf(end)
 	}
 }
 

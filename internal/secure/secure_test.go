@@ -209,44 +209,6 @@ func TestTruncation(t *testing.T) {
 	})
 }
 
-// TestTruncationAtOnce is the same where the end comes with the handshake's last bytes.
-func TestTruncationAtOnce(t *testing.T) {
-	cert := testkit.NewCertificate(t, "localhost")
-	each(t, func(t *testing.T, l *fiber.Loop) {
-		e, addr := serve(t, l, &tls.Config{Certificates: []tls.Certificate{cert.Certificate}})
-		for range 10 {
-			raw := dial(t, addr)
-			c := tls.Client(&held{Conn: raw}, cert.Client("localhost"))
-			if err := c.Handshake(); err != nil {
-				t.Fatal(err)
-			}
-			_, _ = io.WriteString(c, "hello")
-			_ = raw.(*net.TCPConn).CloseWrite()
-			e.wantGone(t, io.ErrUnexpectedEOF)
-		}
-	})
-}
-
-// held sends the handshake's last flight together with what follows it.
-type held struct {
-	net.Conn
-	writes int
-	flight []byte
-}
-
-func (h *held) Write(p []byte) (int, error) {
-	h.writes++
-	if h.writes == 1 {
-		return h.Conn.Write(p)
-	}
-	if h.flight = append(h.flight, p...); h.writes == 2 || len(h.flight) < 90 {
-		return len(p), nil
-	}
-	_, err := h.Conn.Write(h.flight)
-	h.flight = nil
-	return len(p), err
-}
-
 func TestForgedRecord(t *testing.T) {
 	cert := testkit.NewCertificate(t, "localhost")
 	each(t, func(t *testing.T, l *fiber.Loop) {

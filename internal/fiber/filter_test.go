@@ -48,7 +48,7 @@ func TestFilterOfWhatHasCome(t *testing.T) {
 		each(t, func(t *testing.T, l *fiber.Loop) {
 			got := make(chan error, 2)
 			addr := listen(t, l, &handler{serve: func(c *fiber.Conn) {
-				for c.Broken() == nil { // until all has come
+				for c.Listen(); c.Broken() == nil; { // until all has come
 					l.Sleep(time.Millisecond)
 				}
 				c.SetFilter(upside{})

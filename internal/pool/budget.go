@@ -35,10 +35,10 @@ const (
 
 // Enter counts an exchange of the pool that begins on a loop; Leave must follow.
 func (p *Pool) Enter(now clock.Instant, loop int) {
-	u, budget := &p.purses[loop], &p.settings.Load().budget
+	u, set := &p.purses[loop], p.settings.Load()
 	u.active++
-	u.tick(now, budget.Floor*wholeRepeat/p.loops)
-	u.earn(budget.Share * wholeRepeat / 100)
+	u.tick(now, set.floor)
+	u.earn(set.earns)
 }
 
 // Leave ends what Enter began.
@@ -46,9 +46,9 @@ func (p *Pool) Leave(loop int) { p.purses[loop].active-- }
 
 // MayRepeat tells whether the loop's part of the budget has a repeat to give.
 func (p *Pool) MayRepeat(now clock.Instant, loop int) bool {
-	u, budget := &p.purses[loop], &p.settings.Load().budget
-	u.tick(now, budget.Floor*wholeRepeat/p.loops)
-	return u.saved >= wholeRepeat && *budget != (Budget{}) // what was saved of a budget that is gone is void
+	u, set := &p.purses[loop], p.settings.Load()
+	u.tick(now, set.floor)
+	return u.saved >= wholeRepeat && set.budget != (Budget{}) // what was saved of a budget that is gone is void
 }
 
 // SpendRepeat takes it out.

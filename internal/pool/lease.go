@@ -21,11 +21,10 @@ func (l *Lease) Tell(o Outcome, took time.Duration) {
 	}
 	s.judged(o, took)
 	set := s.owner.settings.Load()
-	rule := &set.eject
-	if *rule == (Eject{}) && set.adapt.Max == 0 {
+	if !set.counts {
 		return
 	}
-	if n := s.tally.add(o, took); n > 0 && n == rule.Failures && s.owner.notify != nil {
+	if n := s.tally.add(o, took); n > 0 && n == set.eject.Failures && s.owner.notify != nil {
 		s.owner.notify()
 	}
 }

@@ -21,10 +21,18 @@ type settings struct {
 	slowStart   time.Duration
 	failOpen    int
 	zone        string
+
+	// What follows from the above, so that it is not worked out for every request.
+	floor  int  // of repeats that a loop has in each second, in thousandths
+	earns  int  // of a repeat that a request earns, likewise
+	counts bool // somebody looks at what requests come to
 }
 
 func (s *Spec) settings() *settings {
-	return &settings{s.Policy, s.Health, s.Budget, s.Eject, s.Hedge, s.MaxRequests, s.Adapt, s.Queue, s.SlowStart, s.FailOpen, s.Zone}
+	return &settings{
+		s.Policy, s.Health, s.Budget, s.Eject, s.Hedge, s.MaxRequests, s.Adapt, s.Queue, s.SlowStart, s.FailOpen, s.Zone,
+		s.Budget.Floor * wholeRepeat / max(s.Loops, 1), s.Budget.Share * wholeRepeat / 100, s.Eject != (Eject{}) || s.Adapt.Max > 0,
+	}
 }
 
 // Configure gives the pool the settings and servers of spec, all but its name, numbers and loops, and takes effect at once. Servers
@@ -33,6 +41,7 @@ func (s *Spec) settings() *settings {
 func (p *Pool) Configure(now clock.Instant, spec Spec) (added, removed []*Server, events []Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	spec.Loops = p.loops
 	before, after := p.settings.Load(), spec.settings()
 	p.settings.Store(after)
 	added, removed = p.replace(now, spec.Servers, false)

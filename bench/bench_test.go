@@ -37,13 +37,13 @@ func TestWholeComparison(t *testing.T) {
 	var out, progress bytes.Buffer
 	cmd := command(&out, &progress)
 	cmd.SetArgs([]string{
-		"--only", "connection,upload,idle", "--runs", "1", "--seconds", "0.2", "--idle-connections", "50", "--calls=false",
+		"--only", "connection,upload,resumed,idle,https-idle", "--runs", "1", "--seconds", "0.2", "--idle-connections", "50", "--calls=false",
 		"--balancers", poiseHere() + ",haproxy,nginx", "--json", jsonFile, "--svg", svgFile,
 	})
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatalf("%v\n%s", err, progress.String())
 	}
-	for _, want := range []string{"connection: 100 bytes down", "upload: ", "idle: 50 keep-alive connections", "CPU us/request", "Latency in us"} {
+	for _, want := range []string{"connection: 100 bytes down", "upload: ", "idle: 50 keep-alive connections", "resumed: ", "https-idle: 25 keep-alive connections", "CPU us/request", "Latency in us"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the table has no %q:\n%s", want, out.String())
 		}
@@ -69,8 +69,8 @@ func TestWholeComparison(t *testing.T) {
 // checkReport looks whether every run of Poise has what a run has.
 func checkReport(t *testing.T, r *report) {
 	t.Helper()
-	if len(r.Scenarios) != 2 {
-		t.Fatalf("%d scenarios, want 2", len(r.Scenarios))
+	if len(r.Scenarios) != 3 {
+		t.Fatalf("%d scenarios, want 3", len(r.Scenarios))
 	}
 	for _, c := range r.Scenarios {
 		i := slices.IndexFunc(c.Outcomes, func(o *outcome) bool { return o.Name == poiseHere() })
@@ -92,7 +92,7 @@ func checkReport(t *testing.T, r *report) {
 			}
 		}
 	}
-	for _, o := range r.Idle.Outcomes {
+	for _, o := range slices.Concat(r.Idle.Outcomes, r.HTTPSIdle.Outcomes) {
 		for _, run := range o.Runs {
 			if run.After < run.Before/2 || (run.Collection != 0) != strings.HasPrefix(o.Name, "poise") {
 				t.Errorf("idle, %s: %+v", o.Name, run)

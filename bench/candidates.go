@@ -52,6 +52,7 @@ type place struct {
 	logs    bool   // to a file
 	buffers bool   // peers have buffers of 64 KiB
 	admin   int    // Poise's port to ask for its state; 0: none
+	tls     bool   // clients speak it
 }
 
 // command writes the candidate's configuration, and returns what runs it.
@@ -72,12 +73,17 @@ func (c *candidate) command(p place) ([]string, error) {
 // body of 1 MiB and is off as it comes. Else each is as it comes, but for what would write bodies to files, or bound connections or the requests on one.
 
 func (c *candidate) poise(p place) string {
+	listen := fmt.Sprintf("listen: 127.0.0.1:%d\nservers: [%s]\n%s", p.port, p.server, p.pool)
+	if p.tls {
+		listen = fmt.Sprintf(`listeners:
+  - { address: "127.0.0.1:%d", pool: p, tls: { certificates: [{ cert: %[2]s/cert.pem, key: %[2]s/key.pem }] } }
+pools: { p: { servers: [%[3]s] } }
+`, p.port, p.dir, p.server)
+	}
 	text := fmt.Sprintf(`loops: %d
 driver: %s
-listen: 127.0.0.1:%d
-servers: [%s]
 %slimits: { connections: %d, connections_per_client: %d }
-`, c.loops, c.driver, p.port, p.server, p.pool, maxConnections, maxConnections)
+`, c.loops, c.driver, listen, maxConnections, maxConnections)
 	if p.logs {
 		text += fmt.Sprintf("access_log: { path: %s/%s.access }\n", p.dir, c.name)
 	} else {
@@ -93,7 +99,7 @@ servers: [%s]
 const maxConnections, keptConnections = 9000, 256
 
 func (c *candidate) haproxy(p place) string {
-	var log, buffers, shards string
+	var log, buffers, shards, secured string
 	if p.logs {
 		log = "\tlog stdout format raw local0\n\toption httplog\n" // its standard output is a file
 	}
@@ -102,6 +108,9 @@ func (c *candidate) haproxy(p place) string {
 	}
 	if c.loops > 1 {
 		shards = " shards by-thread"
+	}
+	if p.tls {
+		secured = fmt.Sprintf(" ssl crt %s/both.pem ciphersuites %s", p.dir, ciphersuite)
 	}
 	return fmt.Sprintf(`global
 	nbthread %d
@@ -117,15 +126,15 @@ func (c *candidate) haproxy(p place) string {
 	option splice-response
 	http-reuse always
 frontend f
-	bind 127.0.0.1:%d backlog 4096%s
+	bind 127.0.0.1:%d backlog 4096%s%s
 	default_backend b
 backend b
 	server s1 %s pool-max-conn %d
-`, c.loops, maxConnections, buffers, log, p.port, shards, p.server, keptConnections)
+`, c.loops, maxConnections, buffers, log, p.port, shards, secured, p.server, keptConnections)
 }
 
 func (c *candidate) nginx(p place) string {
-	log, temporary, buffers, reuseport := "off", "", "", ""
+	log, temporary, buffers, reuseport, secured := "off", "", "", "", ""
 	if p.logs {
 		log = p.dir + "/" + c.name + ".access combined buffer=64k flush=1s"
 	}
@@ -134,6 +143,11 @@ func (c *candidate) nginx(p place) string {
 	}
 	if c.loops > 1 {
 		reuseport = " reuseport"
+	}
+	if p.tls {
+		reuseport += " ssl"
+		secured = fmt.Sprintf("\t\tssl_certificate %[1]s/cert.pem; ssl_certificate_key %[1]s/key.pem; ssl_protocols TLSv1.3; ssl_conf_command Ciphersuites %s;\n",
+			p.dir, ciphersuite)
 	}
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		temporary += fmt.Sprintf("\t%s_temp_path %s/nginx-%s;\n", kind, p.dir, kind)
@@ -145,14 +159,18 @@ http {
 	upstream u { server %s; keepalive %d; keepalive_requests 1000000000; }
 	server {
 		listen 127.0.0.1:%d backlog=4096%s;
-		location / {
+%s		location / {
 			proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Connection "";
 			proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $remote_addr;
 			proxy_request_buffering off; proxy_max_temp_file_size 0;
 		}
+		location /ws {
+			proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;
+			proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $remote_addr;
+		}
 	}
 }
-`, c.loops, p.dir, c.name, 2*maxConnections, maxConnections+keptConnections, temporary, buffers, log, p.server, keptConnections, p.port, reuseport)
+`, c.loops, p.dir, c.name, 2*maxConnections, maxConnections+keptConnections, temporary, buffers, log, p.server, keptConnections, p.port, reuseport, secured)
 }
 
 // version asks the program itself.

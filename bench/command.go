@@ -63,7 +63,7 @@ The environment variables HAPROXY and NGINX name other binaries than those in th
 	f.BoolVar(&o.unpinned, "unpinned", false, "let the system choose CPUs; default: one is the balancer's, the others are the servers' and the load's")
 	f.BoolVar(&o.latency, "latency", true, "measure latency too: open loop, at half of the rate that the slowest can do")
 	f.BoolVar(&o.calls, "calls", true, "count system calls too, in an extra run under strace")
-	f.IntVar(&o.idle, "idle-connections", 8000, "how many connections lie idle in scenario idle")
+	f.IntVar(&o.idle, "idle-connections", 8000, "how many connections lie idle in scenario idle; half as many in https-idle")
 	f.IntVar(&o.slots, "slots", 50, "how many requests at once each server takes in scenario overload")
 	f.DurationVar(&o.service, "service", 20*time.Millisecond, "how long each of them takes there")
 	f.StringVar(&o.json, "json", "", "write all runs to `FILE`")
@@ -144,7 +144,7 @@ func (o *options) complete() ([]string, error) {
 		if len(o.candidates) == 0 {
 			o.candidates = []string{"poise-io_uring"}
 		}
-		known = slices.DeleteFunc(known, func(n string) bool { return n == idleName || n == loopsName || n == overloadName })
+		known = slices.DeleteFunc(known, func(n string) bool { return n == idleName || n == httpsIdleName || n == loopsName || n == overloadName })
 	}
 	if o.runs == 0 {
 		o.runs = defaultRuns

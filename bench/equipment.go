@@ -48,6 +48,9 @@ func newEquipment(ctx context.Context, o *options, progress io.Writer) (*equipme
 	if err := os.Chmod(dir, 0o755); err != nil { // nginx's processes are another user's
 		return e, err
 	}
+	if err := certificate(dir); err != nil {
+		return e, err
+	}
 	if !o.unpinned {
 		e.cpus = e.separate()
 	}

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// idleName is the scenario of connections that do nothing.
-const idleName = "idle"
+// idleName is the scenario of connections that do nothing, httpsIdleName that of half as many over TLS.
+const idleName, httpsIdleName = "idle", "https-idle"
 
 const (
 	idleTime    = 5 * time.Second // a run's, roughly
@@ -22,6 +22,7 @@ const (
 
 // idleResult is what idle connections cost.
 type idleResult struct {
+	Name        string         `json:"name"`
 	Connections int            `json:"connections"`
 	Outcomes    []*idleOutcome `json:"balancers"`
 }
@@ -43,18 +44,22 @@ type idleRun struct {
 // specialRuns is how many runs the scenarios have that are not compared round by round.
 func (s *session) specialRuns() int { return min(s.o.runs, mostSpecial) }
 
-// idle has each candidate alone, anew for each run.
-func (s *session) idle(ctx context.Context) (*idleResult, error) {
-	result := &idleResult{Connections: s.o.idle}
+// idle has each candidate alone, anew for each run. Connections do the requests of a scenario.
+func (s *session) idle(ctx context.Context, name, scenario string, connections int) (*idleResult, error) {
+	sc, ok := scenarioNamed(scenario)
+	if !ok {
+		return nil, fmt.Errorf("no scenario is called %q", scenario)
+	}
+	result := &idleResult{Name: name, Connections: connections}
 	for _, c := range s.candidates {
 		result.Outcomes = append(result.Outcomes, &idleOutcome{Name: c.name})
 	}
 	for round := range s.specialRuns() {
 		for i, c := range s.candidates {
-			s.say("%s: run %d of %d, %s", idleName, round+1, s.specialRuns(), c.name)
-			r, err := s.idleRun(ctx, c)
+			s.say("%s: run %d of %d, %s", name, round+1, s.specialRuns(), c.name)
+			r, err := s.idleRun(ctx, c, &sc, connections)
 			if err != nil {
-				return nil, fmt.Errorf("%s, %s: %w", idleName, c.name, err)
+				return nil, fmt.Errorf("%s, %s: %w", name, c.name, err)
 			}
 			s.plan.done += idleTime
 			result.Outcomes[i].Runs = append(result.Outcomes[i].Runs, r)
@@ -63,24 +68,23 @@ func (s *session) idle(ctx context.Context) (*idleResult, error) {
 	return result, nil
 }
 
-func (s *session) idleRun(ctx context.Context, c candidate) (run idleRun, err error) {
+func (s *session) idleRun(ctx context.Context, c candidate, sc *scenario, connections int) (run idleRun, err error) {
 	b, err := s.newBed(ctx, s.o, s.cpus)
 	if err != nil {
 		return run, err
 	}
 	defer b.stop()
-	r, admin, err := b.addAsked(ctx, c)
+	r, admin, err := b.addAsked(ctx, c, place{tls: sc.TLS != ""})
 	if err != nil {
 		return run, err
 	}
-	small, _ := scenarioNamed("small")
-	if _, err := b.measure(ctx, r, &small, warmUp, 0); err != nil {
+	if _, err := b.measure(ctx, r, sc, warmUp, 0); err != nil {
 		return run, err
 	}
 	if run.Before, err = resident(r.pids); err != nil {
 		return run, err
 	}
-	load, err := b.load(loadSpec{To: r.address, Scenario: small.Name, Idle: s.o.idle})
+	load, err := b.load(loadSpec{To: r.address, Scenario: sc.Name, Idle: connections})
 	if err != nil {
 		return run, err
 	}
@@ -91,7 +95,7 @@ func (s *session) idleRun(ctx context.Context, c candidate) (run idleRun, err er
 	if run.After, err = resident(r.pids); err != nil {
 		return run, err
 	}
-	run.PerConnection = float64(run.After-run.Before) / float64(s.o.idle)
+	run.PerConnection = float64(run.After-run.Before) / float64(connections)
 	if admin != 0 {
 		if run.Collection, err = r.collection(ctx, admin); err != nil {
 			return run, err
@@ -105,16 +109,17 @@ func (s *session) idleRun(ctx context.Context, c candidate) (run idleRun, err er
 }
 
 // addAsked starts a candidate; a Poise answers questions about itself at the port admin.
-func (b *bed) addAsked(ctx context.Context, c candidate) (r *running, admin int, err error) {
+func (b *bed) addAsked(ctx context.Context, c candidate, p place) (r *running, admin int, err error) {
 	if c.product != "poise" {
-		r, err = b.add(ctx, c, place{})
+		r, err = b.add(ctx, c, p)
 		return r, 0, err
 	}
 	ports, err := freePorts(1)
 	if err != nil {
 		return nil, 0, err
 	}
-	r, err = b.add(ctx, c, place{admin: ports[0]})
+	p.admin = ports[0]
+	r, err = b.add(ctx, c, p)
 	return r, ports[0], err
 }
 

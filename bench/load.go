@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	"poise/internal/clock"
 	"poise/internal/fiber"
+	"poise/internal/secure"
 	"poise/internal/sys"
 )
 
@@ -59,14 +61,18 @@ type generator struct {
 	addr       sys.Addr
 	head, body []byte
 
-	schedule *schedule // of an open loop
-	timings  []*timing // likewise: one, or one for each step
-	settling *settling // of steps
-	done     int64     // requests that are over
-	stop     bool
-	working  atomic.Int64
-	failed   chan error // the first failure
-	over     chan struct{}
+	message, reply []byte    // of a WebSocket
+	schedule       *schedule // of an open loop
+	timings        []*timing // likewise: one, or one for each step
+	settling       *settling // of steps
+	tls            *tls.Config
+	secured        secure.Memory
+	sessions       int   // TLS handshakes that are over
+	done           int64 // requests that are over
+	stop           bool
+	working        atomic.Int64
+	failed         chan error // the first failure
+	over           chan struct{}
 }
 
 // load is the child that sends requests. It ends with its standard input, so that it never outlives its parent.
@@ -89,6 +95,10 @@ func load(argument string, out io.Writer, in io.Reader) error {
 	}
 	defer g.loop.Stop()
 	g.head, g.body = g.scenario.request(g.spec.To)
+	g.tls = g.scenario.client()
+	if g.scenario.Socket {
+		g.message, g.reply = frame(g.scenario.upload, true), frame(g.scenario.answer.length, false)
+	}
 	lines := newLines(in)
 	tell := func(e loadEvent) { _ = json.NewEncoder(out).Encode(e) } // a parent that is gone ends us by the end of our input
 	switch {
@@ -282,9 +292,22 @@ func (c *client) do() error {
 			return fmt.Errorf("connect: %w", err)
 		}
 		c.conn = conn
+		if c.tls != nil {
+			if err := c.handshake(by); err != nil {
+				return fmt.Errorf("handshake: %w", err)
+			}
+		}
+		if c.scenario.Socket {
+			if err := c.upgrade(); err != nil {
+				return fmt.Errorf("upgrade: %w", err)
+			}
+		}
 		if c.scenario.answer.length >= 64*kib {
 			conn.Receive(fiber.Bodies)
 		}
+	}
+	if c.scenario.Socket {
+		return c.talk(by)
 	}
 	c.conn.ReadBy(by)
 	c.conn.WriteBy(by)

@@ -61,8 +61,11 @@ func (r *report) print(w io.Writer) {
 	for _, c := range r.Scenarios {
 		c.print(w)
 	}
-	if r.Idle != nil {
-		r.Idle.print(w)
+	for _, idle := range []*idleResult{r.Idle, r.HTTPSIdle, r.SocketIdle, r.WSSIdle} {
+		if idle == nil {
+			continue
+		}
+		idle.print(w)
 	}
 	if r.Overload != nil {
 		r.Overload.print(w)
@@ -181,7 +184,7 @@ func (c *compared) printLatency(w io.Writer) {
 }
 
 func (r *idleResult) print(w io.Writer) {
-	fmt.Fprintf(w, "\n%s: %d keep-alive connections that did one request each; then each did another\n", idleName, r.Connections)
+	fmt.Fprintf(w, "\n%s: %d keep-alive connections that did one request each; then each did another\n", r.Name, r.Connections)
 	t := newTable(w)
 	t.row("", "bytes/connection", "min-max", "MiB before", "MiB after", "GC CPU ms")
 	for _, o := range r.Outcomes {

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -16,6 +17,7 @@ type running struct {
 	candidate
 	*child
 	address string
+	tls     bool
 }
 
 // bed is what one scenario runs in: the servers, and all candidates before them.
@@ -67,7 +69,7 @@ func (b *bed) add(ctx context.Context, c candidate, p place) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &running{candidate: c, child: started, address: fmt.Sprintf("127.0.0.1:%d", p.port)}
+	r := &running{candidate: c, child: started, address: fmt.Sprintf("127.0.0.1:%d", p.port), tls: p.tls}
 	if err := r.answers(ctx); err != nil {
 		r.stop()
 		return nil, err
@@ -79,10 +81,15 @@ func (b *bed) add(ctx context.Context, c candidate, p place) (*running, error) {
 
 // answers waits until the candidate passes a request on.
 func (r *running) answers(ctx context.Context) error {
-	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	trust := &tls.Config{InsecureSkipVerify: true} // the certificate was made for this run
+	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: trust}}
+	scheme := "http://"
+	if r.tls {
+		scheme = "https://"
+	}
 	until := time.Now().Add(10 * time.Second)
 	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.address+"/small", nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+r.address+"/small", nil)
 		if err != nil {
 			return err
 		}

@@ -13,10 +13,14 @@ type scenario struct {
 	Connections int    `json:"connections"`
 	// Fresh: every request has a connection of its own, which the balancer closes.
 	Fresh bool `json:"fresh,omitempty"`
+	// TLS is how clients speak it; "": not at all.
+	TLS string `json:"tls,omitempty"`
+	// Socket: each connection becomes a WebSocket, and a request is a message on it that is answered by one.
+	Socket bool `json:"websocket,omitempty"`
 
 	path   string
 	fields []string // of the request, beside Host
-	upload int      // bytes of the request's body
+	upload int      // bytes of the request's body, or of a message
 	answer page
 }
 
@@ -42,6 +46,28 @@ func scenarios() []scenario {
 		{
 			Name: "headers", About: "40 request fields, 20 response fields, 64 keep-alive connections", Connections: 64, path: "/headers",
 			fields: browserFields(), answer: page{fields: applicationFields(), length: 100},
+		},
+		{Name: "https", About: "small over TLS 1.3, 64 keep-alive connections", Connections: 64, TLS: tlsFull, path: "/small", answer: page{length: 100}},
+		{
+			Name: "https-1m", About: "1 MiB down over TLS 1.3, 16 keep-alive connections", Connections: 16, TLS: tlsFull, path: "/1m",
+			answer: page{length: mib},
+		},
+		{
+			Name: "handshake", About: "connection over TLS 1.3: a full handshake (P-256, X25519) per request, 16 at once", Connections: 16, Fresh: true, TLS: tlsFull,
+			path: "/small", answer: page{length: 100},
+		},
+		{
+			Name: "resumed", About: "the same with a session that is resumed by its ticket", Connections: 16, Fresh: true, TLS: tlsResumed,
+			path: "/small", answer: page{length: 100},
+		},
+		{
+			Name: "websocket", About: "64 bytes up and down by WebSocket, 64 connections", Connections: 64,
+			Socket: true, path: "/ws", upload: 64, answer: page{length: 64},
+		},
+		{Name: "wss", About: "the same over TLS 1.3", Connections: 64, Socket: true, TLS: tlsFull, path: "/ws", upload: 64, answer: page{length: 64}},
+		{
+			Name: "websocket-1m", About: "64 bytes up, 1 MiB down by WebSocket, 16 connections", Connections: 16, Socket: true, path: "/ws-1m", upload: 64,
+			answer: page{length: mib},
 		},
 	}
 }
@@ -79,21 +105,24 @@ func scenarioNamed(name string) (scenario, bool) {
 
 // request is the scenario's request as it is sent, head and body.
 func (s *scenario) request(host string) (head, body []byte) {
-	method := "GET"
-	if s.upload > 0 {
+	method, fields, upload := "GET", s.fields, s.upload
+	if s.Socket {
+		fields, upload = socketFields, 0
+	}
+	if upload > 0 {
 		method = "POST"
 	}
 	head = fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, s.path, host)
-	for _, f := range s.fields {
+	for _, f := range fields {
 		head = append(head, f+"\r\n"...)
 	}
-	if s.upload > 0 {
+	if upload > 0 {
 		head = fmt.Appendf(head, "Content-Type: application/octet-stream\r\nContent-Length: %d\r\n", s.upload)
 	}
 	if s.Fresh {
 		head = append(head, "Connection: close\r\n"...)
 	}
-	return append(head, "\r\n"...), pattern(s.upload)
+	return append(head, "\r\n"...), pattern(upload)
 }
 
 // response is what the servers send, head and body in one piece.
@@ -130,16 +159,17 @@ func scenarioNames() []string {
 	for _, s := range scenarios() {
 		names = append(names, s.Name)
 	}
-	return append(names, idleName, loopsName, overloadName)
+	return append(names, idleName, httpsIdleName, socketIdleName, secureSocketIdleName, loopsName, overloadName)
 }
 
 // describe is a line for each scenario.
 func describe() string {
 	var b strings.Builder
 	for _, s := range scenarios() {
-		fmt.Fprintf(&b, "  %-11s %s\n", s.Name, s.About)
+		fmt.Fprintf(&b, "  %-14s %s\n", s.Name, s.About)
 	}
-	fmt.Fprintf(&b, "  %-11s memory of connections that do nothing\n  %-11s %s\n  %-11s %s\n",
-		idleName, loopsName, loopsAbout, overloadName, overloadAbout)
+	fmt.Fprintf(&b, "  %-14s memory of connections that do nothing\n  %-14s the same of half as many over TLS\n"+
+		"  %-14s the same of half as many WebSockets\n  %-14s and of those over TLS\n  %-14s %s\n  %-14s %s\n",
+		idleName, httpsIdleName, socketIdleName, secureSocketIdleName, loopsName, loopsAbout, overloadName, overloadAbout)
 	return b.String()
 }

@@ -28,7 +28,12 @@ func serve(t timed, out io.Writer, in io.Reader) error {
 		s.answers[path] = &answer{bytes: p.response()}
 	}
 	for _, sc := range scenarios() {
-		s.answers[sc.path].upload = sc.upload
+		a := s.answers[sc.path]
+		if sc.Socket {
+			a.bytes, a.message, a.reply = socketAnswer(), frame(sc.upload, true), frame(sc.answer.length, false)
+			continue
+		}
+		a.upload = sc.upload
 	}
 	var addresses []string
 	for range max(1, t.Servers) {
@@ -67,6 +72,8 @@ type server struct{ answers map[string]*answer }
 type answer struct {
 	bytes  []byte
 	upload int // how long a body the request must have
+
+	message, reply []byte // of a WebSocket; nil: it is none
 }
 
 // Gone is fiber.Handler's: a connection that nobody uses has ended.
@@ -107,6 +114,9 @@ func (s *server) serveOne(c *fiber.Conn, slot func()) error {
 		}
 	}
 	c.Discard(len(head))
+	if a.message != nil {
+		return a.serveSocket(c)
+	}
 	if a.upload > 0 {
 		c.Receive(fiber.Bodies) // and so it stays: the next request on it is another upload
 		if err := readBody(c, a.upload); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -19,10 +20,13 @@ type session struct {
 
 // results are what a session has found.
 type results struct {
-	Scenarios []*compared     `json:"scenarios,omitempty"`
-	Idle      *idleResult     `json:"idle,omitempty"`
-	Overload  *overloadResult `json:"overload,omitempty"`
-	Pairings  []*pairing      `json:"pairings,omitempty"`
+	Scenarios  []*compared     `json:"scenarios,omitempty"`
+	Idle       *idleResult     `json:"idle,omitempty"`
+	HTTPSIdle  *idleResult     `json:"https_idle,omitempty"`
+	SocketIdle *idleResult     `json:"websocket_idle,omitempty"`
+	WSSIdle    *idleResult     `json:"wss_idle,omitempty"`
+	Overload   *overloadResult `json:"overload,omitempty"`
+	Pairings   []*pairing      `json:"pairings,omitempty"`
 }
 
 // compared is a scenario with all its candidates.
@@ -54,7 +58,13 @@ func (s *session) all(ctx context.Context, names []string) (*results, error) {
 		var c *compared
 		switch name {
 		case idleName:
-			all.Idle, err = s.idle(ctx)
+			all.Idle, err = s.idle(ctx, idleName, "small", s.o.idle)
+		case httpsIdleName:
+			all.HTTPSIdle, err = s.idle(ctx, httpsIdleName, "https", max(1, s.o.idle/2))
+		case socketIdleName:
+			all.SocketIdle, err = s.idle(ctx, name, "websocket", max(1, s.o.idle/2))
+		case secureSocketIdleName:
+			all.WSSIdle, err = s.idle(ctx, name, "wss", max(1, s.o.idle/2))
 		case loopsName:
 			c, err = s.loops(ctx)
 		case overloadName:
@@ -82,7 +92,7 @@ func (s *session) compare(ctx context.Context, sc scenario, candidates []candida
 	defer b.stop()
 	result := &compared{Scenario: sc}
 	for _, c := range candidates {
-		if _, err := b.add(ctx, c, place{}); err != nil {
+		if _, err := b.add(ctx, c, place{tls: sc.TLS != ""}); err != nil {
 			return nil, err
 		}
 		result.Outcomes = append(result.Outcomes, &outcome{Name: c.name, Product: c.product, Loops: c.loops})
@@ -181,7 +191,7 @@ func (s *session) estimate(names []string) time.Duration {
 	var total time.Duration
 	for _, name := range names {
 		n := len(s.candidates)
-		if name == idleName {
+		if strings.HasSuffix(name, idleName) {
 			total += time.Duration(n*s.specialRuns()) * idleTime
 			continue
 		}

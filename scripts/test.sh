@@ -29,10 +29,11 @@ modules() {
 	go mod verify
 }
 
-# Seeds of all fuzz tests are among the tests.
-tests() { suites; }
+# Seeds of all fuzz tests are among the tests. Four run at a time, on however few cores, for most of them wait most of the time.
+tests() { suites -parallel 4; }
 
-# suites runs all tests, with the arguments given. Those that use the whole program come one after the other: they look at times, and two cores are few.
+# suites runs all tests, with the arguments given. Those that use the whole program come one package after the other: they look at times, and two cores
+# are few.
 suites() {
 	go test -shuffle=on -timeout=10m "$@" ./cmd/... ./internal/...
 	go test -shuffle=on -timeout=10m -p 1 "$@" ./test/... ./bench
@@ -40,7 +41,7 @@ suites() {
 
 # The race detector does not see what the kernel writes to a ring's buffers, so the suites on the wire run over package net here; what io_uring
 # does to memory is found by the poisoned buffers of the ordinary tests.
-race() { POISE_TEST_SETUPS=net/1,net/2/tls CGO_ENABLED=1 suites -race; }
+race() { POISE_TEST_SETUPS=net/1,net/2/tls CGO_ENABLED=1 suites -race -short; }
 
 # The binary as it is shipped.
 binary() { make --no-print-directory build && ./bin/poise version; }

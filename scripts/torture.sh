@@ -4,19 +4,24 @@
 #
 #   scripts/torture.sh [STEP...]     default: all steps; for one of them: scripts/torture.sh fuzz
 #
-#   accounting   every request and answer accounted for while servers are killed, over each driver
+#   accounting   every request and answer accounted for while servers are killed, over each driver, in clear text and over TLS
 #   events       requests that end in all the ways there are, amid reloads, orders and probes that turn, over each driver: afterwards nothing is in flight
 #   fuzz         every fuzz target of the module; what is found is kept in the package's testdata/fuzz, where `make test` runs it from then on
+#   pairs        the suite on the wire over each driver, with TLS at none, one, the other and both sides
+#   handshakes   how long kept connections wait beside 200 full handshakes a second, and a flood of half-open ones, over each driver
 #   reloads      servers added, removed and re-weighted under load, some fifty times over each driver: no request fails, and the spread follows
 #   failover     a server that is killed, frozen, resetting, half failing or black-holed, under the built binary's load, over each driver
 #   churn        connections that end or stall anywhere, on both sides, over each driver; afterwards nothing is left of them
+#   websocket    much over a WebSocket, both ways at once, over each driver: it comes whole
 #
 #   variable                 default     what
-#   POISE_TEST_SETUPS        see below   drivers and numbers of loops; all but fuzz take the drivers. Default: testkit's, all of them
+#   POISE_TEST_SETUPS        see below   drivers and numbers of loops; all but pairs and fuzz take the drivers. Default: testkit's, all of them
 #   POISE_TEST_REQUESTS      1000000     accounting: requests for each driver
 #   POISE_TEST_EVENTS        1000000     events: requests for each driver
 #   POISE_TEST_CHURN         10m         churn: time for each driver
+#   POISE_TEST_HANDSHAKES    2s          handshakes: time for each driver and kind of load, five times
 #   POISE_TEST_RELOADS       1m          reloads: time for each driver
+#   POISE_TEST_WEBSOCKET_BYTES 1073741824 websocket: bytes each way
 #   POISE_TORTURE_FUZZ       10m         fuzz: time for each target, or a number of executions such as 1000x
 #   POISE_TORTURE_TARGETS    .           fuzz: the targets, as a regular expression over "package name"
 #   POISE_TORTURE_WORKERS    2           fuzz: processes that look at one target
@@ -27,8 +32,8 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-: "${POISE_TEST_REQUESTS:=1000000}" "${POISE_TEST_EVENTS:=1000000}" "${POISE_TEST_CHURN:=10m}" "${POISE_TEST_RELOADS:=1m}" "${POISE_TORTURE_FUZZ:=10m}" "${POISE_TORTURE_TARGETS:=.}"
-: "${POISE_TORTURE_WORKERS:=2}" "${POISE_TORTURE_TIMEOUT:=8h}"
+: "${POISE_TEST_REQUESTS:=1000000}" "${POISE_TEST_EVENTS:=1000000}" "${POISE_TEST_CHURN:=10m}" "${POISE_TEST_HANDSHAKES:=2s}" "${POISE_TEST_RELOADS:=1m}" "${POISE_TORTURE_FUZZ:=10m}" "${POISE_TORTURE_TARGETS:=.}"
+: "${POISE_TEST_WEBSOCKET_BYTES:=1073741824}" "${POISE_TORTURE_WORKERS:=2}" "${POISE_TORTURE_TIMEOUT:=8h}"
 
 findings=()
 
@@ -43,13 +48,30 @@ load() {
 	go test ./test/load -count=1 -v -timeout="$POISE_TORTURE_TIMEOUT" -run="^$1\$" || finding "$1"
 }
 
-accounting() { POISE_TEST_REQUESTS=$POISE_TEST_REQUESTS load TestAccounting; }
+accounting() { POISE_TEST_REQUESTS=$POISE_TEST_REQUESTS load 'TestAccounting(OverTLS)?'; }
 
 reloads() { POISE_TEST_RELOADS=$POISE_TEST_RELOADS load TestReloadUnderLoad; }
 
 events() { POISE_TEST_EVENTS=$POISE_TEST_EVENTS load TestAMillionEvents; }
 
+# pairs is without the setups that the variable names: it has its own.
+pairs() {
+	local setups="" driver side
+	for driver in io_uring epoll net; do
+		for side in "" /tls /tls-clients /tls-servers; do
+			setups+="${setups:+,}$driver/2$side"
+		done
+	done
+	POISE_TEST_SETUPS=$setups go test ./test/wire -count=1 -parallel=4 -timeout="$POISE_TORTURE_TIMEOUT" || finding pairs
+}
+
+handshakes() { POISE_TEST_HANDSHAKES=$POISE_TEST_HANDSHAKES load TestHandshakesBesideKept; }
+
 failover() { POISE_TEST_FAILOVER=all load TestFailover; }
+
+websocket() {
+	POISE_TEST_WEBSOCKET_BYTES=$POISE_TEST_WEBSOCKET_BYTES go test ./test/wire -count=1 -v -timeout="$POISE_TORTURE_TIMEOUT" -run='^TestWebSocketBulk$' || finding websocket
+}
 
 churn() { POISE_TEST_CHURN=$POISE_TEST_CHURN load TestChurn; }
 
@@ -91,11 +113,11 @@ one_target() {
 main() {
 	local steps=("$@") step begin known
 	if [ ${#steps[@]} -eq 0 ]; then
-		steps=(accounting events failover reloads fuzz churn)
+		steps=(pairs accounting events failover handshakes reloads websocket fuzz churn)
 	fi
 	for step in "${steps[@]}"; do
 		case $step in
-		accounting | events | failover | reloads | fuzz | churn) ;;
+		pairs | accounting | events | failover | handshakes | reloads | websocket | fuzz | churn) ;;
 		*)
 			echo "scripts/torture.sh: no step is called $step" >&2
 			exit 2

@@ -54,6 +54,7 @@ type App struct {
 	bound    [][]string       // each listener's addresses
 	limits   proxy.Limits
 	spread   *proxy.Spread
+	peers    *upstream.Peers // the loops' connections to servers
 
 	now       atomic.Pointer[running] // nil before anything runs
 	slots     probe.Slots
@@ -68,7 +69,9 @@ type App struct {
 	serverIDs numbers    // by pool, name and address
 	routeIDs  numbers    // by listener and route
 
-	reloads reloads
+	reloads  reloads
+	renewals renewals
+	own      *own // for listeners with self_signed
 
 	draining atomic.Bool
 	quit     chan struct{} // ends tending
@@ -90,7 +93,8 @@ func Start(o Options) (*App, error) {
 		o.Log = slog.Default()
 	}
 	a := &App{
-		o: o, started: time.Now(), since: clock.Now(), quit: make(chan struct{}), hurry: make(chan struct{}, 1),
+		own: ownOf(o.Config.Listeners),
+		o:   o, started: time.Now(), since: clock.Now(), quit: make(chan struct{}), hurry: make(chan struct{}, 1),
 		slots: probe.NewSlots(probe.MaxInFlight), askSlots: probe.NewSlots(probe.MaxInFlight), secret: randomBytes(),
 		reloads: reloads{wake: make(chan struct{}, 1), counts: stats.Reloads{OK: true, Last: time.Now()}},
 	}
@@ -126,6 +130,8 @@ func (a *App) start() error {
 	if err := a.listenAll(); err != nil {
 		return err
 	}
+	a.renewals.warned = expiries{}
+	a.watchExpiries(time.Now())
 	a.tended.Add(2)
 	go a.tend()
 	go a.reloadAll()
@@ -205,8 +211,9 @@ func (a *App) openLog(n int) error {
 func (a *App) startLoops(n int) error {
 	c := a.o.Config
 	a.spread = proxy.NewSpread(n)
+	a.peers = upstream.NewPeers(n)
 	shared := &proxy.Config{
-		Table: &a.table, Limits: &a.limits, Spread: a.spread, Loops: n, IdlePerServer: c.Limits.IdlePerServer, Upstream: upstream.NewPeers(n),
+		Table: &a.table, Limits: &a.limits, Spread: a.spread, Loops: n, Handshakes: c.Limits.Handshakes, IdlePerServer: c.Limits.IdlePerServer, Upstream: a.peers,
 		Heads: h1.Limits{Head: int(c.Limits.Head), Fields: c.Limits.Fields},
 	}
 	var fibers []*fiber.Loop

@@ -29,6 +29,7 @@ func (a *App) fixed(c *config.Config) (problems config.Problems) {
 		{"limits.fields", &c.Limits.Fields, run.Limits.Fields, c.Limits.Fields},
 		{"limits.connections", &c.Limits.Connections, run.Limits.Connections, c.Limits.Connections},
 		{"limits.connections_per_client", &c.Limits.ConnectionsPerClient, run.Limits.ConnectionsPerClient, c.Limits.ConnectionsPerClient},
+		{"limits.handshakes", &c.Limits.Handshakes, run.Limits.Handshakes, c.Limits.Handshakes},
 		{"limits.idle_per_server", &c.Limits.IdlePerServer, run.Limits.IdlePerServer, c.Limits.IdlePerServer},
 		{"access_log.enabled", &c.AccessLog.Enabled, run.AccessLog.Enabled, c.AccessLog.Enabled},
 		{"access_log.path", &c.AccessLog.Path, run.AccessLog.Path, c.AccessLog.Path},
@@ -190,17 +191,25 @@ func serversIn(p *config.Pool) (k keyed[*config.Server]) {
 
 // routed is what a request of a route goes by.
 type routed struct {
-	Listener string
-	Route    config.Route
+	Listener  string
+	Route     config.Route
+	HTTPSPort int
+	HSTS      *config.HSTS
 }
 
 func routesOf(c *config.Config) (k keyed[routed]) {
 	for _, l := range c.Listeners {
-		for _, r := range l.Routes {
-			k.put(r.Name, routed{l.Name, *r})
+		var hsts *config.HSTS
+		if l.TLS != nil {
+			hsts = l.TLS.HSTS
 		}
-		if l.Pool != "" {
-			k.put(l.Name, routed{l.Name, config.Route{Pool: l.Pool, Timeouts: l.Timeouts.RouteTimeouts}})
+		for _, r := range l.Routes {
+			k.put(r.Name, routed{l.Name, *r, 0, hsts})
+		}
+		if l.Pool != "" || l.RedirectToHTTPS != 0 {
+			k.put(l.Name, routed{
+				l.Name, config.Route{Pool: l.Pool, Upgrades: l.Upgrades, Timeouts: l.Timeouts.RouteTimeouts}, l.RedirectToHTTPS, hsts,
+			})
 		}
 	}
 	return k

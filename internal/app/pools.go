@@ -23,6 +23,7 @@ type poolState struct {
 	zone     string // that Poise is in
 	pool     *pool.Pool
 	affinity affinity.Kind  // nil: none
+	tls      *serverTLS     // nil: clear text
 	probers  *probe.Probers // nil: none
 	agents   *probe.Probers // what asks the servers' agents; nil: none
 }
@@ -36,7 +37,14 @@ func (a *App) newPool(c *config.Pool, zone string, n *names, was *poolState) (*p
 	} else {
 		p.pool = pool.New(clock.Now(), a.specOfPool(p, n))
 	}
+	var before *serverTLS
+	if was != nil {
+		before = was.tls
+	}
 	var err error
+	if p.tls, err = serverTLSOf(c.ServerTLS, before); err != nil {
+		return nil, fmt.Errorf("pool %s: server_tls: %w", c.Name, err)
+	}
 	switch {
 	case was != nil && reflect.DeepEqual(c.Affinity, was.cfg.Affinity):
 		p.affinity = was.affinity // with what it remembers of clients
@@ -48,7 +56,7 @@ func (a *App) newPool(c *config.Pool, zone string, n *names, was *poolState) (*p
 	}
 	switch {
 	case c.Health == nil:
-	case was != nil && sameHealth(c.Health, was.cfg.Health):
+	case was != nil && sameHealth(c.Health, was.cfg.Health) && p.tls == was.tls:
 		p.probers = was.probers
 	default:
 		p.probers, err = a.probe(p)
@@ -79,7 +87,7 @@ func (a *App) specOfPool(p *poolState, n *names) pool.Spec {
 }
 
 func (a *App) probe(p *poolState) (*probe.Probers, error) {
-	s, err := probesOf(p.cfg.Health, a.slots)
+	s, err := probesOf(p.cfg.Health, p.tls, a.slots)
 	if err != nil {
 		return nil, fmt.Errorf("pool %s: health: %w", p.cfg.Name, err)
 	}

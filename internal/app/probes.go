@@ -12,8 +12,8 @@ import (
 	"poise/internal/probe"
 )
 
-// probesOf says how a pool's servers are probed. It reads the files of certificates.
-func probesOf(h *config.Health, slots probe.Slots) (probe.Settings, error) {
+// probesOf says how a pool's servers are probed: over TLS as requests are, where nothing else is said. It reads the files of certificates.
+func probesOf(h *config.Health, secured *serverTLS, slots probe.Slots) (probe.Settings, error) {
 	s := probe.Settings{Health: healthOf(h), Port: h.Port, Slots: slots}
 	var err error
 	switch {
@@ -26,6 +26,18 @@ func probesOf(h *config.Health, slots probe.Slots) (probe.Settings, error) {
 		s.GRPC.TLS, err = tlsProbeOf(h.GRPC.TLS)
 	case h.TCP != nil:
 		s.TCP = probe.TCP{Send: h.TCP.Send, Expect: h.TCP.Expect}
+	}
+	if secured == nil {
+		return s, err
+	}
+	like := &probe.TLS{Config: secured.config}
+	switch {
+	case s.HTTP != nil && s.HTTP.TLS == nil:
+		s.HTTP.TLS = like
+	case s.GRPC != nil && s.GRPC.TLS == nil:
+		s.GRPC.TLS = like
+	case h.TLS != nil && *h.TLS == (config.TLSProbe{}):
+		s.TLS = like
 	}
 	return s, err
 }
@@ -50,7 +62,7 @@ func tlsProbeOf(t *config.TLSProbe) (*probe.TLS, error) {
 	p := &probe.TLS{ServerName: t.ServerName, Insecure: t.Insecure}
 	var err error
 	if t.CA != "" {
-		p.Roots, err = readRoots(t.CA)
+		p.Roots, err = readRoots(t.CA, io.Discard)
 	}
 	return p, err
 }
@@ -58,12 +70,13 @@ func tlsProbeOf(t *config.TLSProbe) (*probe.TLS, error) {
 // maxPEM is far above what all authorities together have.
 const maxPEM = 4 << 20
 
-// readRoots reads a file of certificates in PEM.
-func readRoots(path string) (*x509.CertPool, error) {
+// readRoots reads a file of certificates in PEM, and shows seen what was read.
+func readRoots(path string, seen io.Writer) (*x509.CertPool, error) {
 	data, err := readBounded(path)
 	if err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
+	_, _ = seen.Write(data)
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(data) {
 		return nil, fmt.Errorf("ca: %s has no certificate in PEM", path)
@@ -71,8 +84,11 @@ func readRoots(path string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// readBounded reads a file that is no device and no larger than it should be.
-func readBounded(path string) ([]byte, error) {
+// readBounded reads a file of certificates or keys.
+func readBounded(path string) ([]byte, error) { return readUpTo(path, maxPEM) }
+
+// readUpTo reads a file that is no device and no larger than it should be.
+func readUpTo(path string, most int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, cause(err))
@@ -85,9 +101,12 @@ func readBounded(path string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", path, cause(err))
 	}
 	defer func() { _ = file.Close() }()
-	data, err := io.ReadAll(io.LimitReader(file, maxPEM))
+	data, err := io.ReadAll(io.LimitReader(file, most+1))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, cause(err))
+	}
+	if int64(len(data)) > most {
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, most)
 	}
 	return data, nil
 }

@@ -108,17 +108,33 @@ func (a *App) Reload() (problems config.Problems, err error) {
 	}
 }
 
-// reloadAll is the goroutine that reloads.
+// reloadAll is the goroutine that reloads: the configuration, and certificates alone.
 func (a *App) reloadAll() {
 	defer a.tended.Done()
+	defer a.renewals.close()
+	if err := a.renewals.open(); err != nil {
+		a.o.Log.Warn("files cannot be watched; certificates are looked at once a minute", "error", err)
+	}
+	a.renewals.soon()
 	for {
 		select {
 		case <-a.quit:
 			return
+		case <-a.renewals.events:
+			a.renewals.soon()
+			continue
+		case err := <-a.renewals.errors: // some events were lost, most likely
+			a.o.Log.Debug("changes of files", "error", err)
+			a.renewals.soon()
+			continue
+		case <-a.renewals.due.C:
+			a.renew()
+			continue
 		case <-a.reloads.wake:
 		}
 		r := a.reloads.take()
 		r.problems, r.err = a.reload()
+		a.watchExpiries(time.Now())
 		if r.err != ErrNoFile { // else nothing that runs differs from a file
 			a.reloads.count(r.err)
 		}
@@ -128,6 +144,7 @@ func (a *App) reloadAll() {
 		if r.err != nil {
 			a.o.Log.Error("the configuration was not reloaded; all is as it was", "reason", r.err.Error())
 		}
+		a.renewals.soon() // there may be other files
 		close(r.done)
 	}
 }

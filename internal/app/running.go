@@ -20,6 +20,7 @@ import (
 type running struct {
 	config    *config.Config
 	listeners []*proxy.Listener // at the places of those that run
+	secured   []*secured        // likewise; nil for one without TLS
 	names     *names
 	pools     []*poolState
 	table     *route.Table
@@ -35,6 +36,14 @@ func (r *running) pool(name string) *poolState {
 		return r.pools[i]
 	}
 	return nil
+}
+
+// tlsOf returns what the listener at a place shows in handshakes, or nil.
+func (r *running) tlsOf(i int) *secured {
+	if r == nil {
+		return nil
+	}
+	return r.secured[i]
 }
 
 // numbers gives keys numbers from 0 on. A key that comes back has its number again: what loops keep by number does not grow, and counts on.
@@ -72,11 +81,12 @@ func (a *App) build(c *config.Config, n *names, before *running) (*running, erro
 	}
 	listeners := a.listeners(c)
 	for i, l := range listeners {
-		pl, err := listenerOf(i, l)
+		s, err := securedOf(l, before.tlsOf(i), a.own)
 		if err != nil {
 			return nil, fmt.Errorf("listener %s: %w", l.Name, err)
 		}
-		next.listeners = append(next.listeners, pl)
+		next.secured = append(next.secured, s)
+		next.listeners = append(next.listeners, listenerOf(i, l, s))
 	}
 	t, err := a.tableOf(c, listeners, next.pools)
 	if err != nil {
@@ -90,6 +100,7 @@ func (a *App) build(c *config.Config, n *names, before *running) (*running, erro
 func (a *App) install(next *running) {
 	before := a.now.Load()
 	a.changing.Lock()
+	a.speakTLS(next.pools)
 	for _, p := range next.pools {
 		a.configure(p, next.names, before.pool(p.cfg.Name))
 	}

@@ -71,7 +71,7 @@ func (a *App) Loops() []fiber.Counters {
 }
 
 func (a *App) metrics() http.Handler {
-	s := stats.Source{Snapshots: a.snapshots, Names: a.statNames, Reloads: a.reloads.snapshot, Version: a.o.Version}
+	s := stats.Source{Snapshots: a.snapshots, Names: a.statNames, Reloads: a.reloads.snapshot, Renewals: a.renewals.snapshot, Version: a.o.Version}
 	if a.accessLog != nil {
 		s.LogDropped, s.LogWriteErrors = a.accessLog.Dropped, a.accessLog.WriteErrors
 	}
@@ -126,15 +126,19 @@ func (a *App) Status() Status {
 	driver, _ := a.Driver()
 	ready, _ := a.Ready()
 	st := Status{Version: a.o.Version, Started: a.started, Driver: driver, Loops: len(a.loops), Draining: a.draining.Load(), Ready: ready}
+	now := a.now.Load()
 	for i, l := range a.o.Config.Listeners {
 		ls := ListenerStatus{Name: l.Name, Addresses: a.bound[i]}
+		if s := now.secured[i]; s != nil {
+			ls.TLS, ls.SelfSigned = true, s.selfSigned()
+		}
 		if i < len(sum.Listeners) {
 			ls.Connections = sum.Listeners[i].Connections
 			ls.Requests = total(sum.Listeners[i].Codes)
 		}
 		st.Listeners = append(st.Listeners, ls)
 	}
-	for _, p := range a.now.Load().pools {
+	for _, p := range now.pools {
 		ps := PoolStatus{Name: p.cfg.Name, Policy: p.cfg.Policy.Name, Waiting: p.pool.Waiting()}
 		for _, l := range levelsOf(p.pool) {
 			ps.Levels = append(ps.Levels, LevelStatus{Tier: l.Name(), Zone: l.Zone(), Share: l.Share})

@@ -18,10 +18,13 @@ type Status struct {
 
 // ListenerStatus is a listener with the addresses that it really listens on.
 type ListenerStatus struct {
-	Name        string   `json:"name"`
-	Addresses   []string `json:"addresses"`
-	Connections int64    `json:"connections"`
-	Requests    uint64   `json:"requests"`
+	Name      string   `json:"name"`
+	Addresses []string `json:"addresses"`
+	TLS       bool     `json:"tls,omitempty"`
+	// SelfSigned is the fingerprint, by SHA-256, of the certificate that Poise made for the listener; empty where it has files.
+	SelfSigned  string `json:"self_signed_sha256,omitempty"`
+	Connections int64  `json:"connections"`
+	Requests    uint64 `json:"requests"`
 }
 
 // PoolStatus is a pool.

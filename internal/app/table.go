@@ -1,6 +1,10 @@
 package app
 
 import (
+	"fmt"
+	"slices"
+	"time"
+
 	"poise/internal/clock"
 	"poise/internal/config"
 	"poise/internal/pool"
@@ -38,7 +42,12 @@ func (a *App) tableOf(c *config.Config, from []*config.Listener, pools []*poolSt
 		}
 		if p := byName[l.Pool]; p != nil {
 			t := timeoutsOf(&l.Timeouts.RouteTimeouts, c, l)
-			add(route.Spec{Route: route.Route{Name: l.Name, Pool: p.pool, Affinity: p.affinity, Timeouts: t, Retry: retryOf(&p.cfg.Retry)}}, nil)
+			add(route.Spec{Route: route.Route{
+				Name: l.Name, Pool: p.pool, Affinity: p.affinity, Timeouts: t, Retry: retryOf(&p.cfg.Retry), Upgrades: upgradesOf(l.Upgrades), HSTS: hstsOf(l),
+			}}, nil)
+		} else if l.RedirectToHTTPS != 0 {
+			t := timeoutsOf(&l.Timeouts.RouteTimeouts, c, l)
+			add(route.Spec{Route: route.Route{Name: l.Name, Timeouts: t, HTTPSPort: l.RedirectToHTTPS}}, nil)
 		}
 		listeners = append(listeners, rl)
 	}
@@ -57,7 +66,32 @@ func specOf(r *config.Route, c *config.Config, l *config.Listener, p *poolState)
 	}
 	return route.Spec{Match: m, Route: route.Route{
 		Name: r.Name, Pool: p.pool, Affinity: p.affinity, Timeouts: timeoutsOf(&r.Timeouts, c, l), Retry: retryOf(&p.cfg.Retry),
+		Upgrades: upgradesOf(r.Upgrades), HSTS: hstsOf(l),
 	}}
+}
+
+// hstsOf is a value of Strict-Transport-Security; empty: none.
+func hstsOf(l *config.Listener) []byte {
+	if l.TLS == nil || l.TLS.HSTS == nil {
+		return nil
+	}
+	h := l.TLS.HSTS
+	value := fmt.Appendf(nil, "max-age=%d", h.MaxAge/time.Second)
+	if h.IncludeSubdomains {
+		value = append(value, "; includeSubDomains"...)
+	}
+	if h.Preload {
+		value = append(value, "; preload"...)
+	}
+	return value
+}
+
+func upgradesOf(names []string) [][]byte {
+	var list [][]byte
+	for _, name := range names {
+		list = append(list, []byte(name))
+	}
+	return list
 }
 
 func retryOf(r *config.Retry) route.Retry {
@@ -75,7 +109,7 @@ func retryOf(r *config.Retry) route.Retry {
 
 func timeoutsOf(t *config.RouteTimeouts, c *config.Config, l *config.Listener) route.Timeouts {
 	return route.Timeouts{
-		Connect: t.Connect, Response: t.Response, Request: t.Request, BodyIdle: t.BodyIdle, BodyRate: int(t.BodyRate), Write: t.Write,
+		Connect: t.Connect, Response: t.Response, Request: t.Request, BodyIdle: t.BodyIdle, BodyRate: int(t.BodyRate), Write: t.Write, RelayIdle: t.RelayIdle,
 		Head: l.Timeouts.RequestHead, Idle: l.Timeouts.Idle, ServerIdle: c.Timeouts.ServerIdle,
 	}
 }
@@ -87,9 +121,8 @@ func listenerTimeouts(l *config.Listener) route.Timeouts {
 }
 
 // listenerOf is what a listener's connections have in common.
-func listenerOf(index int, l *config.Listener) (*proxy.Listener, error) {
-	secured, err := tlsOfListener(l)
-	return &proxy.Listener{Index: index, Name: l.Name, Trust: l.TrustedProxies, TLS: secured, Timeouts: listenerTimeouts(l)}, err
+func listenerOf(index int, l *config.Listener, s *secured) *proxy.Listener {
+	return &proxy.Listener{Index: index, Name: l.Name, Trust: l.TrustedProxies, TLS: s.tls(), Clients: s.asks(), Timeouts: listenerTimeouts(l)}
 }
 
 // Check finds what only the building shows: routes that can never match, and files of certificates that cannot be used.
@@ -99,7 +132,7 @@ func Check(c *config.Config) config.Problems {
 		pools = append(pools, &poolState{cfg: p, pool: pool.New(clock.Now(), pool.Spec{Name: p.Name, ID: i, Policy: policyOf(p.Policy)})})
 	}
 	b, err := new(App).tableOf(c, c.Listeners, pools)
-	problems := append(checkProbes(c), checkCertificates(c)...)
+	problems := slices.Concat(checkProbes(c), checkCertificates(c), checkClients(c), checkTickets(c), checkServerTLS(c))
 	if err != nil {
 		problems = append(problems, c.Problem(c, config.Error, err.Error(), ""))
 	}

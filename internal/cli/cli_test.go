@@ -2,10 +2,12 @@ package cli
 
 import (
 	"bytes"
+	"encoding/base64"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -151,7 +153,11 @@ func TestExamplesAreFine(t *testing.T) {
 		t.Fatalf("examples: %v, %v", files, err)
 	}
 	cert := testkit.NewCertificate(t, "example.com")
-	env := map[string]string{"POISE_CERT": cert.CertFile, "POISE_KEY": cert.KeyFile}
+	ocsp := testkit.WriteFile(t, "ocsp", cert.OCSP(t, time.Hour))
+	tickets := testkit.WriteFile(t, "tickets", []byte(base64.StdEncoding.EncodeToString(make([]byte, 48))))
+	env := map[string]string{
+		"POISE_CERT": cert.CertFile, "POISE_KEY": cert.KeyFile, "POISE_CA": cert.CertFile, "POISE_CLIENTS": cert.CertFile, "POISE_TICKETS": tickets, "POISE_OCSP": ocsp,
+	}
 	for _, f := range files {
 		if r := call(env, "check", "-c", f); r.code != 0 || r.out != f+": fine\n" {
 			t.Errorf("poise check -c %s = %d, %q, want 0 and no word more than fine", f, r.code, r.out)

@@ -16,6 +16,7 @@ type quick struct {
 	listen     string
 	to         []string
 	policy     choice
+	selfSigned bool   // clients speak TLS
 	healthPath string // empty: no probes
 	accessLog  bool
 	admin      string // "off" turns it off
@@ -28,10 +29,12 @@ func (p *program) proxyCommand() *cobra.Command {
 		SuggestFor: []string{"balance", "lb"},
 		Short:      "Balance over some servers, without a configuration file",
 		Example: `  poise proxy --listen :8080 --to 127.0.0.1:9001 --to 127.0.0.1:9002
+  poise proxy --listen :8443 --tls-self-signed --to 127.0.0.1:9001
   poise proxy --to 127.0.0.1:9001 --health-path /healthz --save poise.yaml`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&q.listen, "listen", ":8080", "the `ADDRESS` for clients: host:port, :port or unix:/path")
+	f.BoolVar(&q.selfSigned, "tls-self-signed", false, "serve HTTPS, with a certificate that is made at start and signed by nobody else")
 	f.StringSliceVar(&q.to, "to", nil, "a server's `ADDRESS`, host:port or unix:/path; once for each server, or with commas")
 	q.policy.flag(cmd, "policy", "", "how a server is chosen")
 	f.StringVar(&q.healthPath, "health-path", "", "the `PATH` that servers are probed at; without it they are not probed")
@@ -75,6 +78,13 @@ func (q *quick) config() *config.Config {
 	if q.healthPath != "" {
 		c.Single.Health = defaultHealth()
 		c.Single.Health.HTTP.Path = q.healthPath
+	}
+	if q.selfSigned {
+		pool := c.Single
+		pool.Name = "default"
+		c.Pools, c.Single = config.Pools{&pool}, config.Default().Single
+		c.Listeners = []*config.Listener{{Addresses: c.Listen, Pool: pool.Name, TLS: &config.ListenerTLS{SelfSigned: true}}}
+		c.Listen = nil
 	}
 	c.AccessLog.Enabled = q.accessLog
 	if c.Admin.Enabled = q.admin != "off"; c.Admin.Enabled {

@@ -34,11 +34,14 @@ func (s *service) showStart() {
 	}
 	s.line("loops", fmt.Sprintf("%d, on %s", st.Loops, driver))
 	for i, l := range st.Listeners {
-		at := strings.Join(l.Addresses, ", ")
+		at := strings.Join(urls(&l), ", ")
 		if l.Name != string(s.config.Listeners[i].Addresses[0]) { // that is the default
 			at += ", named " + l.Name
 		}
 		s.line("listener", at)
+		if l.SelfSigned != "" {
+			s.line("", "its certificate is self-signed; SHA-256 fingerprint "+l.SelfSigned)
+		}
 	}
 	if !s.config.Admin.Enabled {
 		s.line("admin", "off")
@@ -56,6 +59,21 @@ func (s *service) showStart() {
 	}
 	s.line("admin", "http://"+admin)
 	s.line("look at", ask+"; http://"+admin+"/metrics")
+}
+
+// urls are a listener's addresses as clients write them: with the scheme, where it is not the usual one.
+func urls(l *app.ListenerStatus) []string {
+	if !l.TLS {
+		return l.Addresses
+	}
+	var list []string
+	for _, a := range l.Addresses {
+		if !strings.HasPrefix(a, "unix:") {
+			a = "https://" + a
+		}
+		list = append(list, a)
+	}
+	return list
 }
 
 // showPools tells how each server does after its first probe.

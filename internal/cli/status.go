@@ -139,7 +139,7 @@ func printStatus(w io.Writer, s *app.Status, now time.Time) error {
 	fmt.Fprintf(w, "poise %s, up %s, %s on %s, %s\n\n", printable(s.Version), age(now.Sub(s.Started)), count(s.Loops, "loop"), printable(s.Driver), mode)
 	rows := [][]string{{"LISTENER", "ADDRESS", "CONNECTIONS", "REQUESTS"}}
 	for _, l := range s.Listeners {
-		rows = append(rows, []string{l.Name, strings.Join(l.Addresses, ", "), strconv.FormatInt(l.Connections, 10), strconv.FormatUint(l.Requests, 10)})
+		rows = append(rows, []string{l.Name, strings.Join(urls(&l), ", "), strconv.FormatInt(l.Connections, 10), strconv.FormatUint(l.Requests, 10)})
 	}
 	if err := printTable(w, rows); err != nil {
 		return err

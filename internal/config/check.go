@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 )
 
 // checker finds what is wrong beyond single values, and brings addresses and hosts to one form. It looks only at fields that are
@@ -37,6 +38,7 @@ func (c *checker) check() {
 	c.names()
 	for _, l := range c.config.Listeners {
 		c.target(l)
+		c.upgrades(l.Upgrades)
 		for _, r := range l.Routes {
 			c.route(r)
 		}
@@ -171,27 +173,43 @@ func (c *checker) listen(l *Listener) {
 	}
 }
 
-// listenerTLS checks that there are certificates, and keys with them.
+// listenerTLS checks that there are certificates, and keys with them, or that Poise is to make one.
 func (c *checker) listenerTLS(t *ListenerTLS) {
-	if len(t.Certificates) == 0 && !c.broken[&t.Certificates] {
-		c.report(c.at[t], "tls without a certificate", "add certificates: [{cert: FILE, key: FILE}]")
+	switch {
+	case len(t.Certificates) == 0 && !t.SelfSigned && !c.broken[&t.Certificates] && !c.broken[&t.SelfSigned]:
+		c.report(c.at[t], "tls without a certificate", "add certificates: [{cert: FILE, key: FILE}], or self_signed: true to try it out")
+	case len(t.Certificates) > 0 && t.SelfSigned:
+		c.complain(&t.SelfSigned, "self_signed beside certificates", "leave one of them out")
 	}
 	for _, x := range t.Certificates {
-		if c.broken[x] {
-			continue
-		}
-		for _, k := range []struct {
-			key  string
-			file *string
-		}{{"cert", &x.Cert}, {"key", &x.Key}} {
-			if *k.file == "" && !c.broken[k.file] {
-				at := c.at[x]
-				if c.set(k.file) {
-					at = c.at[k.file]
-				}
-				c.report(at, "a certificate without "+k.key, "add "+k.key+": FILE, in PEM")
-			}
-		}
+		c.certificate(x)
+	}
+	if x := t.ClientCertificates; x != nil && !c.broken[x] {
+		c.clientCertificates(x)
+	}
+	if c.good(&t.SessionTicketKeys) && t.SessionTicketKeys == "" {
+		c.complain(&t.SessionTicketKeys, "session_ticket_keys: empty", "leave it out for keys of its own")
+	}
+	if x := t.HSTS; x != nil && !c.broken[x] && x.Preload && !c.broken[&x.Preload] && (!x.IncludeSubdomains || x.MaxAge < leastPreload) {
+		c.complain(&x.Preload, "preload: the lists take hosts only that tell of a year or more, and of the names below them",
+			"add include_subdomains: true; leave max_age out")
+	}
+}
+
+// leastPreload is the shortest time that makers of browsers take. [hstspreload.org: max-age of at least 31536000]
+const leastPreload = 365 * 24 * time.Hour
+
+// clientCertificates checks that there is something to check them by.
+func (c *checker) clientCertificates(x *ClientCertificates) {
+	switch {
+	case c.broken[&x.CA]:
+	case c.set(&x.CA) && x.CA == "":
+		c.complain(&x.CA, "ca: empty", "")
+	case x.CA == "":
+		c.report(c.at[x], "client_certificates without ca", "add ca: FILE, in PEM")
+	}
+	if c.good(&x.CRL) && x.CRL == "" {
+		c.complain(&x.CRL, "crl: empty", "leave it out where there is no list")
 	}
 }
 
@@ -320,9 +338,16 @@ func (c *checker) target(l *Listener) {
 	if c.broken[l] {
 		return
 	}
+	redirects := l.RedirectToHTTPS != 0
+	switch {
+	case redirects && l.TLS != nil && c.good(&l.RedirectToHTTPS):
+		c.complain(&l.RedirectToHTTPS, "redirect_to_https: the listener speaks HTTPS itself", "give it to the one on port 80")
+	case redirects && c.set(&l.Pool) && c.good(&l.RedirectToHTTPS):
+		c.complain(&l.RedirectToHTTPS, "redirect_to_https takes what pool takes", "keep one")
+	}
 	if c.set(&l.Pool) {
 		c.reference(&l.Pool)
-	} else if l.Pool == "" && len(l.Routes) == 0 && !c.broken[&l.Routes] && !c.broken[&l.Pool] {
+	} else if l.Pool == "" && !redirects && len(l.Routes) == 0 && !c.broken[&l.Routes] && !c.broken[&l.Pool] && !c.broken[&l.RedirectToHTTPS] {
 		c.report(c.at[l], "a listener with neither pool nor routes", "add pool: NAME")
 	}
 }
@@ -344,7 +369,7 @@ func (c *checker) unused() {
 	used := map[string]bool{}
 	for _, l := range c.config.Listeners {
 		used[l.Pool] = true
-		if c.broken[&l.Pool] || c.broken[&l.Routes] || c.broken[l] || l.Pool == "" && len(l.Routes) == 0 {
+		if c.broken[&l.Pool] || c.broken[&l.Routes] || c.broken[l] || l.Pool == "" && l.RedirectToHTTPS == 0 && len(l.Routes) == 0 {
 			return // which pool was meant is not known
 		}
 		for _, r := range l.Routes {

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 )
 
@@ -116,18 +115,5 @@ func (c *checker) tlsProbe(x *TLSProbe) {
 	if x == nil || c.broken[x] {
 		return
 	}
-	if c.good(&x.ServerName) {
-		if _, err := netip.ParseAddr(x.ServerName); err != nil {
-			if err := checkHostName(x.ServerName); err != nil {
-				c.fault(&x.ServerName, "server_name", err)
-			}
-		}
-	}
-	switch {
-	case !c.good(&x.CA):
-	case x.CA == "":
-		c.complain(&x.CA, "ca: empty", "leave it out to trust whom the system trusts")
-	case x.Insecure && !c.broken[&x.Insecure]:
-		c.warn(c.at[&x.CA], "ca has no effect: insecure takes any certificate", "")
-	}
+	c.knownBy(&x.ServerName, &x.CA, &x.Insecure)
 }

@@ -14,6 +14,9 @@ func (c *checker) pool(p *Pool) {
 		return
 	}
 	c.servers(p)
+	if p.ServerTLS != nil && !c.broken[p.ServerTLS] {
+		c.serverTLS(p)
+	}
 	if p.Health != nil && !c.broken[p.Health] {
 		c.health(p.Health)
 	}

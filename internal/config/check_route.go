@@ -20,6 +20,9 @@ func (c *checker) route(r *Route) {
 	} else {
 		c.report(c.at[r], "a route without a pool", "add pool: NAME")
 	}
+	if c.set(&r.Upgrades) {
+		c.upgrades(r.Upgrades)
+	}
 	m := &r.Match
 	if c.good(&m.Host) {
 		host, err := parseMatchHost(m.Host)
@@ -44,6 +47,30 @@ func (c *checker) route(r *Route) {
 			c.complain(&m.Query[i].Name, "query: an empty name", "")
 		}
 	}
+}
+
+// upgrades checks protocols to upgrade to.
+func (c *checker) upgrades(list Strings) {
+	seen := map[string]bool{}
+	for i := range list {
+		list[i] = strings.ToLower(list[i])
+		token := list[i]
+		switch {
+		case !isProtocol(token):
+			c.complain(&list[i], fmt.Sprintf("upgrades: %q is not a protocol's name", token), "such as websocket")
+		case seen[token]:
+			c.complain(&list[i], fmt.Sprintf("upgrades: %q is there twice", token), "")
+		case token == "h2c" || token == "h2" || token == "tls" || strings.HasPrefix(token, "http/"):
+			c.complain(&list[i], fmt.Sprintf("upgrades: %q would pass requests by Poise's rules", token), "leave it out")
+		}
+		seen[token] = true
+	}
+}
+
+// isProtocol tells of a protocol's name, with or without a version (RFC 9110 section 7.8).
+func isProtocol(s string) bool {
+	name, version, versioned := strings.Cut(s, "/")
+	return isToken(name) && (!versioned || isToken(version))
 }
 
 // parseMatchHost brings a host to match to the form that requests are compared in: lower case, no final dot.

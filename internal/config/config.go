@@ -72,10 +72,14 @@ type Listener struct {
 	TLS *ListenerTLS `yaml:"tls"`
 	// Pool takes every request that no route matches. Without it those get 404.
 	Pool string `yaml:"pool"`
+	// RedirectToHTTPS is the port of HTTPS to which requests that no route matches are redirected (308), in place of a pool. 0: none are.
+	RedirectToHTTPS int `yaml:"redirect_to_https" default:"0" min:"0" max:"65535"`
 	// TrustedProxies are the addresses and networks whose X-Forwarded-* fields and request ids are believed. Default: none.
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
 	// Timeouts of this listener; what is not set comes from the timeouts at the top.
 	Timeouts ListenerTimeouts `yaml:"timeouts"`
+	// Upgrades are the protocols that a connection may be upgraded to. [] allows none.
+	Upgrades Strings `yaml:"upgrades" default:"websocket"`
 	// Routes send some requests elsewhere. The most specific match wins, whatever the order.
 	Routes []*Route `yaml:"routes"`
 }
@@ -84,8 +88,39 @@ type Listener struct {
 type ListenerTLS struct {
 	// Certificates that the listener has. A client gets one for the name that it asks for, or else the first one.
 	Certificates []*Certificate `yaml:"certificates"`
+	// SelfSigned: true has Poise make a certificate for itself at start instead, for trying things out: clients have to be told to trust it.
+	SelfSigned bool `yaml:"self_signed" default:"false"`
 	// MinVersion of TLS that clients may speak.
 	MinVersion string `yaml:"min_version" default:"1.2" enum:"1.2,1.3"`
+	// StrictNames: true refuses clients that ask for a name which no certificate has, or for none, instead of giving them the first certificate.
+	StrictNames bool `yaml:"strict_names" default:"false"`
+	// ClientCertificates are asked of clients. Default: none are.
+	ClientCertificates *ClientCertificates `yaml:"client_certificates"`
+	// SessionTicketKeys is a file of lines in base64, each a key of 32 to 80 bytes, that several instances share, so that each resumes the sessions of all. The
+	// first is for new tickets. Default: keys of its own, a new one each hour.
+	SessionTicketKeys string `yaml:"session_ticket_keys"`
+	// HSTS tells browsers to come over HTTPS alone (Strict-Transport-Security, RFC 6797). {} is a year, for the host alone. Default: they are not told.
+	HSTS *HSTS `yaml:"hsts"`
+}
+
+// HSTS is what browsers are told.
+type HSTS struct {
+	// MaxAge is for how long from an answer on a browser comes over HTTPS alone. 0s: it forgets that it was told.
+	MaxAge time.Duration `yaml:"max_age" default:"8760h" min:"0s" max:"87600h"`
+	// IncludeSubdomains: true means all names below the host's too.
+	IncludeSubdomains bool `yaml:"include_subdomains" default:"false"`
+	// Preload: true lets makers of browsers deliver the rule with them. That takes months to undo.
+	Preload bool `yaml:"preload" default:"false"`
+}
+
+// ClientCertificates is which certificates clients have to show.
+type ClientCertificates struct {
+	// CA is a file in PEM: the certificates of the authorities that a client's certificate has to lead to.
+	CA string `yaml:"ca"`
+	// Required: false lets clients without a certificate in. One that is shown has to be good all the same.
+	Required bool `yaml:"required" default:"true"`
+	// CRL is a file in PEM: the lists of certificates that the authorities have revoked. Without a valid list nobody is let in. Default: none is asked.
+	CRL string `yaml:"crl"`
 }
 
 // Certificate is a certificate with its key.
@@ -94,6 +129,8 @@ type Certificate struct {
 	Cert string `yaml:"cert"`
 	// Key is a file in PEM: the certificate's private key.
 	Key string `yaml:"key"`
+	// OCSP is a file in DER: the authority's word that the certificate is not revoked, which clients of a listener are sent with it. Default: none.
+	OCSP string `yaml:"ocsp"`
 }
 
 // Route is a match and what happens then.
@@ -104,6 +141,8 @@ type Route struct {
 	Match Match `yaml:"match"`
 	// Pool gets the requests.
 	Pool string `yaml:"pool"`
+	// Upgrades are the protocols that a connection may be upgraded to. Default: the listener's.
+	Upgrades Strings `yaml:"upgrades"`
 	// Timeouts of this route; what is not set comes from its listener.
 	Timeouts RouteTimeouts `yaml:"timeouts"`
 }
@@ -145,6 +184,8 @@ type RouteTimeouts struct {
 	BodyRate Size `yaml:"body_rate" default:"100" min:"0" max:"1GiB"`
 	// Write is how long either side may take nothing of what is sent to it.
 	Write time.Duration `yaml:"write" default:"60s" min:"1ms" max:"24h"`
+	// RelayIdle is how long nothing may move either way after an upgrade, as of a WebSocket. 0s: no limit.
+	RelayIdle time.Duration `yaml:"relay_idle" default:"1h" min:"0s" max:"168h"`
 }
 
 // ListenerTimeouts are a listener's: those of its routes, where they set none, and those that run before a route is known.
@@ -179,6 +220,8 @@ type Limits struct {
 	Connections int `yaml:"connections" default:"0" min:"0" max:"100000000"`
 	// ConnectionsPerClient is the number of connections of one client address at once. 0: half of connections.
 	ConnectionsPerClient int `yaml:"connections_per_client" default:"0" min:"0" max:"100000000"`
+	// Handshakes is the number of TLS handshakes at once that wait for their clients, over all loops. Beyond it the oldest one is ended.
+	Handshakes int `yaml:"handshakes" default:"4096" min:"1" max:"1000000"`
 	// IdlePerServer is the number of unused connections kept to one server, over all loops. 0: none is kept.
 	IdlePerServer int `yaml:"idle_per_server" default:"256" min:"0" max:"1000000"`
 }

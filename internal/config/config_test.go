@@ -45,7 +45,8 @@ func mustParse(t *testing.T, text string) *Config {
 func TestSmallest(t *testing.T) {
 	c := mustParse(t, "listen: :8080\nservers: [10.0.0.1:8080, App.internal:0080]\n")
 	wantListeners := []*Listener{{
-		Name: ":8080", Addresses: Addresses{":8080"}, Protocol: "http", Pool: "default", Timeouts: Default().Timeouts.ListenerTimeouts,
+		Name: ":8080", Addresses: Addresses{":8080"}, Protocol: "http", Pool: "default", Upgrades: Strings{"websocket"},
+		Timeouts: Default().Timeouts.ListenerTimeouts,
 	}}
 	wantPools := Pools{{
 		Name: "default", Policy: Policy{Name: LeastRequests},
@@ -82,12 +83,14 @@ func TestDefaults(t *testing.T) {
 		Driver: "auto", Single: Pool{Policy: Policy{Name: LeastRequests}, Retry: usualRetry, Eject: usualEject, Queue: usualQueue, FailOpen: usualFailOpen},
 		Timeouts: Timeouts{
 			ListenerTimeouts: ListenerTimeouts{
-				RouteTimeouts: RouteTimeouts{Connect: 5 * time.Second, Response: time.Minute, BodyIdle: time.Minute, BodyRate: 100, Write: time.Minute},
-				RequestHead:   10 * time.Second, TLSHandshake: 10 * time.Second, Idle: 75 * time.Second,
+				RouteTimeouts: RouteTimeouts{
+					Connect: 5 * time.Second, Response: time.Minute, BodyIdle: time.Minute, BodyRate: 100, Write: time.Minute, RelayIdle: time.Hour,
+				},
+				RequestHead: 10 * time.Second, TLSHandshake: 10 * time.Second, Idle: 75 * time.Second,
 			},
 			ServerIdle: time.Minute, Drain: 30 * time.Second,
 		},
-		Limits:    Limits{Head: 64 << 10, Fields: 100, IdlePerServer: 256},
+		Limits:    Limits{Head: 64 << 10, Fields: 100, Handshakes: 4096, IdlePerServer: 256},
 		AccessLog: AccessLog{Enabled: true, Path: "stdout", Format: "json"},
 		Admin:     Admin{Enabled: true, Address: "127.0.0.1:9900"},
 	}
@@ -130,8 +133,8 @@ pools: { p: { servers: [a:1] } }
 		t.Errorf("listener's idle = %v, want %v", got, want)
 	}
 	want := []RouteTimeouts{
-		{Connect: 6 * time.Second, Response: 0, BodyIdle: time.Minute, BodyRate: 100, Write: 5 * time.Second},
-		{Connect: time.Second, Response: 4 * time.Second, BodyIdle: time.Minute, BodyRate: 100, Write: 5 * time.Second},
+		{Connect: 6 * time.Second, Response: 0, BodyIdle: time.Minute, BodyRate: 100, Write: 5 * time.Second, RelayIdle: time.Hour},
+		{Connect: time.Second, Response: 4 * time.Second, BodyIdle: time.Minute, BodyRate: 100, Write: 5 * time.Second, RelayIdle: time.Hour},
 	}
 	for i, w := range want {
 		if got := l.Routes[i].Timeouts; got != w {

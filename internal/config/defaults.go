@@ -77,7 +77,7 @@ func (l filler) fill(v reflect.Value) {
 func (c *Config) unify() {
 	o := c.origin
 	if o.set(&c.Listen) || o.set(&c.Single.Servers) {
-		l := &Listener{Addresses: c.Listen, Pool: shortPool, Protocol: "http"}
+		l := &Listener{Addresses: c.Listen, Pool: shortPool, Protocol: "http", Upgrades: Strings{"websocket"}}
 		o.at[l], o.broken[l] = o.at[&c.Listen], !o.good(&c.Listen)
 		o.at[&l.Addresses] = o.at[l]
 		c.Listeners = append(c.Listeners, l)
@@ -105,6 +105,9 @@ func (c *Config) derive() {
 		}
 		c.inherit(reflect.ValueOf(&l.Timeouts).Elem(), reflect.ValueOf(c.Timeouts.ListenerTimeouts))
 		for i, r := range l.Routes {
+			if !c.origin.set(&r.Upgrades) {
+				r.Upgrades = l.Upgrades
+			}
 			if r.Name == "" {
 				r.Name = l.Name + "/" + strconv.Itoa(i+1)
 			}

@@ -67,7 +67,7 @@ func (w writer) unset(v reflect.Value, f field, inList bool) bool {
 	switch v.Kind() {
 	case reflect.Slice:
 		if !f.hasDef || (inList && !w.parsed) {
-			return v.Len() == 0
+			return v.Len() == 0 && (v.IsNil() || w.usual(v, f)) // an empty list may be meant so
 		}
 		return w.usual(v, f)
 	case reflect.Pointer:

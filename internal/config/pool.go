@@ -13,6 +13,8 @@ type Pool struct {
 	Policy Policy `yaml:"policy" default:"least_requests"`
 	// Servers that requests go to.
 	Servers []*Server `yaml:"servers"`
+	// ServerTLS is what is spoken to the servers; written as server_tls: {} where the system trusts their certificates. Default: clear text.
+	ServerTLS *ServerTLS `yaml:"server_tls"`
 	// Health is how servers are probed. Default: they are not.
 	Health *Health `yaml:"health"`
 	// Agent is how a program beside each server is asked what the server can take. Default: none is.
@@ -35,6 +37,20 @@ type Pool struct {
 	SlowStart time.Duration `yaml:"slow_start" default:"0s" min:"0s" max:"1h"`
 	// FailOpen is when servers get requests although they are down.
 	FailOpen FailOpen `yaml:"fail_open"`
+}
+
+// ServerTLS is how a pool's servers are known, and Poise to them.
+type ServerTLS struct {
+	// ServerName is what is asked for, and what the certificate must be for. Default: the server's name or address.
+	ServerName string `yaml:"server_name"`
+	// CA is a file with certificates in PEM of who may have signed the servers'. Default: whom the system trusts.
+	CA string `yaml:"ca"`
+	// Insecure: any certificate will do, and so anyone between can read and change everything.
+	Insecure bool `yaml:"insecure" default:"false"`
+	// ClientCertificate is what Poise shows a server that asks for one. Default: none.
+	ClientCertificate *Certificate `yaml:"client_certificate"`
+	// MinVersion of TLS that servers may speak.
+	MinVersion string `yaml:"min_version" default:"1.2" enum:"1.2,1.3"`
 }
 
 // Queue is the requests that wait for a server of their pool, in the order of their coming.

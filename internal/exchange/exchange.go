@@ -29,6 +29,7 @@ type Client struct {
 	Trusted  bool           // its forwarding fields are believed
 	Trust    Trust          // which addresses else are
 	Secure   bool           // it came over TLS
+	Identity *Identity      // what its handshake has shown; nil: the listener asks for no certificates
 	Listener int            // the number by which the table and the statistics know the listener
 	Loop     int
 }
@@ -41,6 +42,7 @@ const (
 	Forward StepKind = iota // send the request to Exchange.Server
 	Wait                    // the servers are full: Join the pool's queue, and say Waited
 	Relay                   // send the response that came to the client
+	Upgrade                 // send the 101 that came to the client, and then pass bytes on both ways; Done ends it
 	Answer                  // send Step.Reply to the client
 )
 
@@ -77,6 +79,8 @@ type Exchange struct {
 	Queue QueueEnd
 	// Hedge is whether a second server was asked too, and whose answer counted.
 	Hedge HedgeEnd
+	// LoggedIn: the connection to the server may stand for the client from here on, so it must not serve others.
+	LoggedIn bool
 
 	query       pool.Query
 	lease       pool.Lease
@@ -96,6 +100,7 @@ type Exchange struct {
 	affinity    affinity.Found
 	outcome     pool.Outcome // of the answer, for the server's sake
 	took        time.Duration
+	upgrade     upgrade
 	bodyTouched bool
 	answerBegun bool
 	scratch     []byte // memory of fields that we add
@@ -135,11 +140,18 @@ func (x *Exchange) Start(now clock.Instant, t *route.Table) Step {
 	if x.protectedOption() {
 		return x.refuse(400, "a Connection field names a field that must not be dropped")
 	}
+	if i := x.Client.Identity; i != nil && i.misdirected(x.Req.Host) {
+		return x.answer(misdirected, 'P', 'R')
+	}
 	x.identify()
 	if x.Route = t.Match(x.Client.Listener, x.Req); x.Route == nil {
 		return x.answer(noRoute, 'P', 'R')
 	}
+	if x.Route.HTTPSPort != 0 {
+		return x.redirect()
+	}
 	x.Route.Pool.Enter(now, x.Client.Loop)
+	x.findUpgrade()
 	x.query.Client = x.From
 	x.findAffinity(now)
 	switch {
@@ -335,10 +347,14 @@ func Idempotent(method []byte) bool {
 // Responded says that a response's head has come. With Forward it is dropped, and another server asked.
 func (x *Exchange) Responded(now clock.Instant, resp *msg.Response) Step {
 	x.Times.Response = now
+	x.LoggedIn = x.logsIn(resp)
 	x.outcome = pool.OutcomeOf(resp.Status)
 	if resp.Status < 400 && !x.bodyTouched { // else it is quick because nothing was done, or slow because of the client
 		x.took = now.Sub(x.Times.Connected)
 		x.Route.Pool.Answered(x.Client.Loop, now.Sub(x.firstChosen))
+	}
+	if resp.Status == switching {
+		return x.switched()
 	}
 	if r := &x.Route.Retry; len(r.Statuses) > 0 && r.OnStatus(resp.Status) && x.mayRepeat(now) {
 		if step, ok := x.askAnother(now); ok {
@@ -365,7 +381,7 @@ func (x *Exchange) askAnother(now clock.Instant) (Step, bool) {
 // Done ends the exchange; it is called exactly once. f is nil, or what broke it after the response had begun.
 func (x *Exchange) Done(now clock.Instant, f *fault.Error) {
 	x.Times.End = now
-	if f != nil && f.Side == fault.Server && !(f.Kind == fault.Timeout && x.isOver(now)) {
+	if f != nil && f.Side == fault.Server && !x.upgrade.done && !(f.Kind == fault.Timeout && x.isOver(now)) {
 		x.outcome = pool.Broken
 	}
 	if lease, granted := x.withdraw(); granted { // the wait was broken off
@@ -374,13 +390,15 @@ func (x *Exchange) Done(now clock.Instant, f *fault.Error) {
 	x.lease.Tell(x.outcome, x.took)
 	x.lease.End()
 	x.HedgeOver(now, nil, false, 0)
-	if x.Route != nil {
+	if x.Route != nil && x.Route.Pool != nil && !x.upgrade.done {
 		x.Route.Pool.Leave(x.Client.Loop)
 	}
 	if f == nil {
 		return
 	}
-	x.Cut, x.ClientLeft = true, f.Side == fault.Client
+	if !x.upgrade.done {
+		x.Cut, x.ClientLeft = true, f.Side == fault.Client
+	}
 	first, _ := endOf(f)
 	x.mark(first, 'D', f.Error())
 }

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"bytes"
 	"net/netip"
 	"strconv"
 
@@ -35,7 +36,7 @@ func hopByHop(id msg.ID) bool {
 func forwarding(id msg.ID) bool {
 	switch id {
 	case msg.XForwardedFor, msg.XForwardedProto, msg.XForwardedHost, msg.XForwardedPort, msg.XForwardedPrefix, msg.Forwarded,
-		msg.XRealIP, msg.TrueClientIP, msg.XClientCert:
+		msg.XRealIP, msg.TrueClientIP, msg.XClientCert, msg.ClientCert:
 		return true
 	}
 	return false
@@ -113,6 +114,38 @@ func cutLast(list []byte) (rest, last []byte) {
 	return list[:max(i, 0)], last
 }
 
+// logsIn tells whether the request or its response has to do with a login that holds for the connection to the server and not for one request: whoever used
+// that connection next would be taken for this client.
+func (x *Exchange) logsIn(resp *msg.Response) bool {
+	for i := range x.Req.Fields {
+		if f := &x.Req.Fields[i]; f.ID == msg.Authorization && loginOfConnection(f.Value) {
+			return true
+		}
+	}
+	if resp.Status != 401 && resp.Status != 407 {
+		return false
+	}
+	for i := range resp.Fields {
+		if f := &resp.Fields[i]; (f.ID == msg.WWWAuthenticate || f.ID == msg.ProxyAuthenticate) && loginOfConnection(f.Value) {
+			return true
+		}
+	}
+	return false
+}
+
+// loginOfConnection knows the schemes that log a connection in (RFC 4559 section 6 warns of proxies that share one).
+func loginOfConnection(value []byte) bool {
+	for len(value) > 0 { // a field may list several challenges
+		var challenge []byte
+		value, challenge = cutLast(value)
+		scheme, _, _ := bytes.Cut(challenge, []byte(" "))
+		if msg.EqualFold(scheme, "ntlm") || msg.EqualFold(scheme, "negotiate") {
+			return true
+		}
+	}
+	return false
+}
+
 // Names of the fields that we add, as they are printed.
 var (
 	nameXFF       = []byte("X-Forwarded-For")
@@ -120,6 +153,7 @@ var (
 	nameXFH       = []byte("X-Forwarded-Host")
 	nameRequestID = []byte("X-Request-Id")
 	nameSetCookie = []byte("Set-Cookie")
+	nameHSTS      = []byte("Strict-Transport-Security")
 	schemeHTTP    = []byte("http")
 	schemeHTTPS   = []byte("https")
 )
@@ -138,7 +172,7 @@ func (x *Exchange) RequestFields(dst msg.Fields, expect bool) msg.Fields {
 		case len(req.Connection) > 0 && listed(req.Connection, f):
 		case !forwarding(f.ID):
 			dst = append(dst, *f)
-		case !trusted:
+		case !trusted || f.ID == msg.ClientCert && x.Client.Identity != nil:
 		case f.ID == msg.XForwardedFor:
 			xff = x.join(xff, f.Value)
 		case f.ID == msg.XForwardedProto:
@@ -157,7 +191,7 @@ func (x *Exchange) RequestFields(dst msg.Fields, expect bool) msg.Fields {
 	if host == nil {
 		host = req.Authority
 	}
-	return append(dst,
+	return append(x.identityFields(dst),
 		msg.Field{Name: nameXFF, Value: x.join(xff, x.Client.AddrText), ID: msg.XForwardedFor},
 		msg.Field{Name: nameXFP, Value: proto, ID: msg.XForwardedProto},
 		msg.Field{Name: nameXFH, Value: host, ID: msg.XForwardedHost},
@@ -195,6 +229,7 @@ func (x *Exchange) ResponseFields(dst msg.Fields, resp *msg.Response, trailers b
 		case hopByHop(f.ID) && f.ID != msg.Host, f.ID == msg.XRequestID:
 		case f.ID == msg.Host:
 		case f.ID == msg.Trailer && !trailers:
+		case f.ID == msg.Other && len(x.Route.HSTS) > 0 && msg.EqualFold(f.Name, "strict-transport-security"): // there must be one (RFC 6797 section 7.1)
 		case len(resp.Connection) > 0 && listed(resp.Connection, f):
 		default:
 			dst = append(dst, *f)
@@ -205,8 +240,16 @@ func (x *Exchange) ResponseFields(dst msg.Fields, resp *msg.Response, trailers b
 
 // ownFields are those that every final response carries.
 func (x *Exchange) ownFields(dst msg.Fields) msg.Fields {
-	dst = x.keepAffinity(dst)
+	dst = x.strictTransport(x.keepAffinity(dst))
 	return append(dst, msg.Field{Name: nameRequestID, Value: x.RequestID(), ID: msg.XRequestID})
+}
+
+// strictTransport appends the field by which browsers come over HTTPS alone.
+func (x *Exchange) strictTransport(dst msg.Fields) msg.Fields {
+	if x.Route == nil || len(x.Route.HSTS) == 0 {
+		return dst
+	}
+	return append(dst, msg.Field{Name: nameHSTS, Value: x.Route.HSTS})
 }
 
 // InterimFields appends what the client gets of an interim response's fields.
@@ -230,6 +273,10 @@ func (x *Exchange) ReplyFields(dst msg.Fields, r *Reply) msg.Fields {
 		x.scratch = strconv.AppendInt(x.scratch, int64(r.RetryAfter), 10)
 		dst = append(dst, msg.Field{Name: []byte("Retry-After"), Value: x.scratch[from:]})
 	}
+	if len(r.Location) > 0 {
+		dst = append(dst, msg.Field{Name: []byte("Location"), Value: r.Location})
+	}
+	dst = x.strictTransport(dst)
 	if x.idLen > 0 || x.givenID != nil {
 		dst = append(dst, msg.Field{Name: nameRequestID, Value: x.RequestID(), ID: msg.XRequestID})
 	}

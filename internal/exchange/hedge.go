@@ -25,10 +25,10 @@ type hedge struct {
 
 // HedgeAt is when a second server is to be asked too, unless the present one has begun to answer; 0: never. Only requests that change nothing at the server
 // (RFC 9110 section 9.2.1) are asked for twice at once: the slower of two writes may take effect after the client's next one. Nor those of clients that belong
-// to a server.
+// to a server, nor a request for an upgrade.
 func (x *Exchange) HedgeAt() clock.Instant {
 	after := x.Route.Pool.HedgeAfter(x.Client.Loop)
-	if after == 0 || x.Hedge != NotHedged || !x.repeatable() || !Safe(x.Req.Method) || x.query.Prefer != nil || x.query.Key != 0 {
+	if after == 0 || x.Hedge != NotHedged || !x.repeatable() || !Safe(x.Req.Method) || x.query.Prefer != nil || x.query.Key != 0 || x.Upgrade() != nil {
 		return 0
 	}
 	return x.Times.Chosen.Add(after)

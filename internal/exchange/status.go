@@ -1,6 +1,10 @@
 package exchange
 
-import "poise/internal/fault"
+import (
+	"strconv"
+
+	"poise/internal/fault"
+)
 
 // Reply is what Poise answers itself.
 type Reply struct {
@@ -10,6 +14,8 @@ type Reply struct {
 	ProxyStatus string
 	// RetryAfter is in how many seconds another try may fare better; 0: nobody knows.
 	RetryAfter int
+	// Location is where the client finds what it wants, or empty.
+	Location []byte
 	// Close: the connection cannot be used further.
 	Close bool
 	// Silent: nobody is there to get it; only the log shows the status.
@@ -18,10 +24,14 @@ type Reply struct {
 
 var (
 	noRoute     = Reply{Status: 404, Text: "no route matches this host and path", ProxyStatus: "destination_not_found"}
+	misdirected = Reply{Status: 421, Text: "the connection is for another host", ProxyStatus: "http_request_error"}
 	noServer    = Reply{Status: 503, Text: "no server is usable at present", ProxyStatus: "destination_unavailable"}
 	full        = Reply{Status: 503, Text: "all servers are busy, and too many requests wait already", ProxyStatus: "connection_limit_reached", RetryAfter: 1}
 	waitedLong  = Reply{Status: 503, Text: "all servers were busy for too long", ProxyStatus: "connection_limit_reached", RetryAfter: 1}
 	unreachable = Reply{Status: 503, Text: "no server could be reached", ProxyStatus: "connection_refused"}
+	badCert     = Reply{Status: 503, Text: "no server has a certificate that is accepted", ProxyStatus: "tls_certificate_error"}
+	alerted     = Reply{Status: 503, Text: "no server could be reached over TLS", ProxyStatus: "tls_alert_received"}
+	noTLS       = Reply{Status: 503, Text: "no server could be reached over TLS", ProxyStatus: "tls_protocol_error"}
 	noSlot      = Reply{Status: 503, Text: "out of connections at present", ProxyStatus: "connection_limit_reached"}
 	connectSlow = Reply{Status: 503, Text: "no server could be reached in time", ProxyStatus: "connection_timeout"}
 	slowServer  = Reply{Status: 504, Text: "the server did not answer in time", ProxyStatus: "http_response_timeout"}
@@ -43,6 +53,23 @@ func (x *Exchange) answer(r Reply, cause, phase byte) Step {
 // refuse answers a request that has no single reading, or one that a limit forbids.
 func (x *Exchange) refuse(status int, text string) Step {
 	return x.answer(Reply{Status: status, Text: text, ProxyStatus: "http_request_error", Close: true}, 'P', 'R')
+}
+
+// redirect sends the client to HTTPS. The method and the body go there with it: 308, where browsers make a GET of a POST at 301.
+func (x *Exchange) redirect() Step {
+	req := x.Req
+	if len(req.Host) == 0 {
+		return x.refuse(400, "no host")
+	}
+	from := len(x.scratch)
+	x.scratch = append(append(x.scratch, "https://"...), req.Host...)
+	if port := x.Route.HTTPSPort; port != 443 {
+		x.scratch = strconv.AppendInt(append(x.scratch, ':'), int64(port), 10)
+	}
+	if req.Path[0] == '/' { // else it is OPTIONS *
+		x.scratch = append(append(x.scratch, req.Path...), req.Query...)
+	}
+	return x.answer(Reply{Status: 308, Text: "this is at HTTPS", Location: x.scratch[from:]}, 'L', 'R')
 }
 
 // fail is the one mapping from a fault before the response to a status.
@@ -80,6 +107,12 @@ func replyTo(f *fault.Error) Reply {
 			return connectSlow
 		case f.Op == fault.Connect && f.Kind == fault.Limit:
 			return noSlot
+		case f.Kind == fault.Certificate:
+			return badCert
+		case f.Kind == fault.Alert:
+			return alerted
+		case f.Kind == fault.Handshake:
+			return noTLS
 		case f.Op == fault.Connect:
 			return unreachable
 		case f.Kind == fault.Timeout:

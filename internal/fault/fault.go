@@ -41,11 +41,12 @@ const (
 	ReadAnswer        // the server's response head
 	ReadAnswerBody    // the server's response body
 	WriteAnswer       // the response towards the client
+	Relay             // bytes either way after an upgrade
 )
 
 var opNames = [...]string{
 	"accept", "read the request", "read the request body", "wait in the queue", "connect", "send the request",
-	"send the request body", "read the response", "read the response body", "send the response",
+	"send the request body", "read the response", "read the response body", "send the response", "relay",
 }
 
 func (o Op) String() string {
@@ -60,17 +61,23 @@ type Kind uint8
 
 // The ways in which a side breaks.
 const (
-	Other     Kind = iota
-	Refused        // no connection could be had
-	Closed         // the peer closed before it was time
-	Reset          // the peer reset the connection
-	Timeout        // a deadline passed
-	Malformed      // the peer sent what has no single reading
-	Limit          // one of our limits was reached
-	Cancelled      // the other side of the exchange went away
+	Other       Kind = iota
+	Refused          // no connection could be had
+	Closed           // the peer closed before it was time
+	Reset            // the peer reset the connection
+	Timeout          // a deadline passed
+	Malformed        // the peer sent what has no single reading
+	Limit            // one of our limits was reached
+	Cancelled        // the other side of the exchange went away
+	Certificate      // the peer has no certificate that we accept
+	Alert            // the peer ended TLS with an alert
+	Handshake        // TLS did not begin for another reason
 )
 
-var kindNames = [...]string{"failed", "refused", "closed", "reset", "timed out", "malformed", "over a limit", "cancelled"}
+var kindNames = [...]string{
+	"failed", "refused", "closed", "reset", "timed out", "malformed", "over a limit", "cancelled", "certificate refused", "ended with an alert",
+	"no TLS",
+}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {

@@ -16,13 +16,13 @@ func (c *Conn) Close() error {
 	}
 	c.wakeAll()
 	c.dropUnread()
-	c.handler, c.guard = nil, nil
+	c.handler, c.guard, c.idling = nil, nil, byIdle
 	if c.state == connecting {
 		c.closeNow()
 		return nil
 	}
 	if c.filter != nil && c.sendErr == nil && (c.recvErr == nil || c.recvErr == io.EOF) {
-		c.enqueue(c.filter.end(c.queue))
+		c.enqueue(c.filter.end(c.queueMem()))
 	}
 	c.state = flushing
 	c.lingBy = c.loop.now.Add(lingerTime)
@@ -49,7 +49,7 @@ func (c *Conn) Abort() { c.closeNow() }
 // End closes a connection from outside. If a fiber works with it, the fiber is told err and closes it: what was received may be on its way to
 // another connection, and is given back only then.
 func (c *Conn) End(err error) {
-	if c.handler != nil || c.state >= flushing {
+	if (c.handler != nil && c.idling != byAwait) || c.state >= flushing {
 		c.closeNow()
 		return
 	}
@@ -109,7 +109,7 @@ func (c *Conn) closeNow() {
 	c.state = closing
 	c.wakeAll()
 	c.dropUnread()
-	c.handler, c.guard = nil, nil
+	c.handler, c.guard, c.idling = nil, nil, byIdle
 	c.loop.timers.remove(&c.timer)
 	if c.ops > 0 {
 		c.loop.driver.cancelAll(c)
@@ -183,7 +183,7 @@ func (c *Conn) CloseWrite() error {
 		return err
 	}
 	if c.filter != nil {
-		c.enqueue(c.filter.end(c.queue))
+		c.enqueue(c.filter.end(c.queueMem()))
 		if err := c.awaitSend(); err != nil {
 			return err
 		}

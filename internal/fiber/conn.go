@@ -56,13 +56,14 @@ type Conn struct {
 	reset    bool
 	timedOut bool // the writer's wait ended by writeBy, or by a stall
 	forRoom  bool // the writer waits in Room, and has nothing in flight of its own
+	idling   idling
 
 	// Sending.
 	out     [][]byte // what the driver sends now
 	sendErr error
 	writer  *fiber // waits for out, for the queue to drain, or for a connect
 	queue   []byte // written by Write, not yet handed to the driver
-	flight  []byte // the part of the queue that the driver sends now
+	flight  []byte // the part of the queue, or what the filter has made, that the driver sends now
 	mem     *sendMem
 
 	handler Handler // set while idle
@@ -89,6 +90,15 @@ const (
 	released
 )
 
+// idling is how a connection is idle, while it has a handler.
+type idling uint8
+
+const (
+	byIdle  idling = iota
+	byHold         // bytes do not end it
+	byAwait        // the handler is served whatever happens
+)
+
 type recvState uint8
 
 const (
@@ -107,6 +117,16 @@ type segment struct {
 func (s *segment) drop() {
 	s.buf.put()
 	s.b = nil
+}
+
+// gather moves the bytes into memory of the heap, with room for so many, and gives the buffer back.
+func (s *segment) gather(room int) {
+	if s.buf.slab == nil && s.buf.b == nil {
+		return
+	}
+	b := append(make([]byte, 0, max(512, room)), s.b...)
+	s.drop()
+	s.b = b
 }
 
 // highWater is how many unread bytes a connection may hold before it stops receiving. More than a head's default limit never waits
@@ -228,11 +248,7 @@ func (c *Conn) Fill() error {
 	if have == 0 {
 		return c.Next()
 	}
-	if c.first.buf.slab != nil || c.first.buf.b != nil {
-		gathered := append(make([]byte, 0, max(512, 2*have)), c.first.b...)
-		c.first.drop()
-		c.first.b = gathered
-	}
+	c.first.gather(2 * have)
 	for len(c.rest) == 0 {
 		if err := c.awaitBytes(); err != nil {
 			return err
@@ -384,7 +400,7 @@ func (c *Conn) tellReader(more bool) {
 		}
 		c.wakeReader()
 	case c.handler != nil:
-		if c.unread > 0 || c.recvErr != nil {
+		if (c.unread > 0 && c.idling != byHold) || c.recvErr != nil {
 			c.endIdle()
 			return
 		}
@@ -454,6 +470,9 @@ func (c *Conn) Interrupt(err error) {
 	if c.reader != nil {
 		c.wakeReader()
 	}
+	if c.idling == byAwait {
+		c.endIdle()
+	}
 	if c.sending {
 		c.loop.driver.cancelSend(c)
 	} else if c.writer != nil {
@@ -464,7 +483,7 @@ func (c *Conn) Interrupt(err error) {
 // Idle gives the connection back to its loop until bytes come: the calling fiber returns, and h is told what happens. by is when the connection is
 // closed for being idle; zero: never. Bytes that are there already are served at once, in another fiber.
 func (c *Conn) Idle(h Handler, by clock.Instant) {
-	c.handler, c.idleBy = h, by
+	c.handler, c.idleBy, c.idling = h, by, byIdle
 	c.readBy, c.writeBy = 0, 0
 	if c.unread > 0 || c.recvErr != nil || c.intr != nil || c.state != open {
 		c.endIdle()
@@ -494,8 +513,13 @@ func (c *Conn) IdleBy(t clock.Instant) {
 func (c *Conn) endIdle() {
 	h := c.handler
 	c.handler, c.idleBy = nil, 0
+	if c.idling == byAwait {
+		c.idling = byIdle
+		c.loop.serve(h, c)
+		return
+	}
 	usable := c.intr == nil && c.state == open
-	if usable && c.unread > 0 {
+	if usable && c.unread > 0 && c.idling != byHold {
 		c.loop.serve(h, c)
 		return
 	}
@@ -503,7 +527,11 @@ func (c *Conn) endIdle() {
 	if !usable {
 		err = net.ErrClosed
 	}
-	c.closeNow()
+	if usable && c.filter != nil && c.sending {
+		_ = c.Close() // the filter tells the peer why
+	} else {
+		c.closeNow()
+	}
 	h.Gone(c, err)
 }
 
@@ -538,6 +566,9 @@ func (c *Conn) expire(now clock.Instant) {
 	if (c.state == lingering || c.state == flushing) && c.lingBy <= now {
 		c.closeNow()
 		return
+	}
+	if c.idling == byAwait && c.idleBy != 0 && c.idleBy <= now {
+		c.endIdle()
 	}
 	if c.handler != nil && c.idleBy != 0 && c.idleBy <= now {
 		h := c.handler

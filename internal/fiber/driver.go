@@ -15,6 +15,8 @@ type driver interface {
 
 	// wait submits what was started and lets the loop sleep for at most d; negative: without end. It calls Loop.sleep and Loop.awake.
 	wait(d time.Duration)
+	// flush submits what was started, without a wait.
+	flush()
 	// complete tells what has ended, and lets fibers run in between.
 	complete()
 	// wake ends a sleep. It is called from any goroutine.

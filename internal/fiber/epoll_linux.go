@@ -151,11 +151,7 @@ func (d *epoll) complete() {
 	}
 	d.found = 0
 	// What this sets off in turn waits for the next time, or a busy connection would keep all others waiting.
-	for _, t := range d.out.take() {
-		if s := &d.slots.all[uint32(t)]; s.gen == uint32(t>>32) && s.conn.h.ready&(waiting|full) == waiting {
-			d.flush(s.conn)
-		}
-	}
+	d.flush()
 	ends := d.ends.take()
 	for i := range ends {
 		d.quick = 0
@@ -336,8 +332,16 @@ func (d *epoll) send(c *Conn) {
 	}
 }
 
-// flush makes a send that was put off.
-func (d *epoll) flush(c *Conn) {
+// flush makes the sends that were put off.
+func (d *epoll) flush() {
+	for _, t := range d.out.take() {
+		if s := &d.slots.all[uint32(t)]; s.gen == uint32(t>>32) && s.conn.h.ready&(waiting|full) == waiting {
+			d.sendOff(s.conn)
+		}
+	}
+}
+
+func (d *epoll) sendOff(c *Conn) {
 	if n, err := d.push(c, size(c.out)); n >= 0 {
 		d.ends.add(end{c: c, op: opSend, n: n, err: err})
 	}

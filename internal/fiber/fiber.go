@@ -107,6 +107,12 @@ func (l *Loop) Yield() {
 	l.park()
 }
 
+// Late is Yield before work that takes long: what others have sent goes out first.
+func (l *Loop) Late() {
+	l.late = true
+	l.Yield()
+}
+
 // runReady resumes what was woken, in the order of waking, until nothing is left.
 func (l *Loop) runReady() {
 	for i := 0; i < len(l.ready); i++ { // grows while it runs

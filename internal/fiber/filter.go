@@ -15,8 +15,7 @@ type Filter interface {
 // filtered is what a connection has with its filter.
 type filtered struct {
 	Filter
-	sealed []byte // being sent
-	ended  bool   // End was called
+	ended bool // End was called
 }
 
 // SetFilter puts f between the socket and what is received and sent from now on; what has come and is unread goes through it too. Nothing is being sent. What
@@ -64,13 +63,7 @@ func (c *Conn) open(b buffer) {
 
 // seal replaces what is to be sent by what says the same behind the filter. It counts as a queue of one.
 func (c *Conn) seal() error {
-	l := c.loop
-	var raw []byte
-	if n := len(l.sealed); n > 0 {
-		raw = l.sealed[n-1]
-		l.sealed = l.sealed[:n-1]
-	}
-	raw, err := c.filter.Seal(raw, c.out)
+	raw, err := c.filter.Seal(c.loop.takeSpare(), c.out)
 	if err != nil {
 		c.sendErr = err
 		c.putSendMem()
@@ -80,20 +73,9 @@ func (c *Conn) seal() error {
 	if c.last {
 		raw = c.filter.end(raw)
 	}
-	c.filter.sealed = raw
+	c.flight = raw
 	c.out = append(c.out[:0], raw)
 	return nil
-}
-
-// keepSealed bounds how many buffers, and of what size, a loop keeps for sealing.
-const keepSealed, maxSealed = 64, 80 << 10
-
-// unseal gives the memory of what was sent back.
-func (c *Conn) unseal() {
-	l, raw := c.loop, c.filter.sealed
-	if c.filter.sealed = nil; cap(raw) > 0 && cap(raw) <= maxSealed && len(l.sealed) < keepSealed {
-		l.sealed = append(l.sealed, raw[:0])
-	}
 }
 
 func (f *filtered) end(raw []byte) []byte {
@@ -109,7 +91,7 @@ func (c *Conn) WriteRaw(p []byte) (int, error) {
 	if err := c.writable(len(p)); err != nil {
 		return 0, err
 	}
-	c.enqueue(append(c.queue, p...))
+	c.enqueue(append(c.queueMem(), p...))
 	return len(p), nil
 }
 

@@ -48,6 +48,7 @@ type Loop struct {
 	current   *fiber
 	ready     []*fiber
 	yielded   []*fiber
+	late      bool // among the yielded is one with much work
 	idle      []*fiber
 	active    int
 	conns     []*Conn
@@ -55,7 +56,7 @@ type Loop struct {
 	freed     []func()   // to be told that a socket is closed, once the driver has really closed it
 	pipes     []*Pipe    // free ones
 	mems      []*sendMem // free ones
-	sealed    [][]byte   // free memory of filtered sends
+	spare     [][]byte   // free memory of what is copied to be sent
 	plain     []byte     // memory for opening
 	msg       sys.Msg    // of calls that do not wait
 	timers    timers
@@ -148,6 +149,10 @@ func (l *Loop) step(patience time.Duration) {
 	l.timers.expire(l.now)
 	l.runReady()
 	l.runPosted()
+	if l.late {
+		l.late = false
+		l.driver.flush()
+	}
 	l.ready = append(l.ready, l.yielded...)
 	clear(l.yielded)
 	l.yielded = l.yielded[:0]

@@ -54,6 +54,9 @@ func (d *netDriver) wait(patience time.Duration) {
 	d.loop.awake()
 }
 
+// flush has nothing to do: goroutines began at once.
+func (d *netDriver) flush() {}
+
 func (d *netDriver) block(patience time.Duration) {
 	if patience < 0 {
 		<-d.notify

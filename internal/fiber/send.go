@@ -60,7 +60,13 @@ func (c *Conn) Send(bufs ...[]byte) error {
 func (c *Conn) Last() { c.last = true }
 
 // StallAfter makes a Send fail with os.ErrDeadlineExceeded when the peer takes nothing for d, however long a Send that makes progress lasts; 0: never.
-func (c *Conn) StallAfter(d time.Duration) { c.stall.after = d }
+func (c *Conn) StallAfter(d time.Duration) {
+	c.stall.after = d
+	if c.stall.check != 0 { // one is in flight: its time begins anew
+		c.stall.begin(c.loop.now)
+		c.arm()
+	}
+}
 
 // stall watches whether the peer takes what is sent. The kernel sends a large piece as one operation, and only its count of acknowledged bytes shows
 // whether it moves: that is asked a few times within the bound, and so never for a send that is quick. It is the looks that count and not the time between
@@ -157,11 +163,9 @@ func (c *Conn) sentSome(n int, err error) {
 	}
 	c.stall.check = 0
 	c.putSendMem()
-	if c.filter != nil {
-		c.unseal()
-	}
 	c.out, c.last = nil, false
-	c.flight = c.flight[:0]
+	c.loop.keepSpare(c.flight)
+	c.flight = nil
 	if c.sendErr == nil && len(c.queue) > 0 && c.state <= flushing {
 		c.sendQueue()
 	}
@@ -176,13 +180,14 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if err := c.writable(len(p)); err != nil {
 		return 0, err
 	}
-	queue := append(c.queue, p...)
-	if c.filter != nil {
-		var err error
-		if queue, err = c.filter.Seal(c.queue, [][]byte{p}); err != nil {
-			c.sendErr = err
-			return 0, err
-		}
+	if c.filter == nil {
+		c.enqueue(append(c.queueMem(), p...))
+		return len(p), nil
+	}
+	queue, err := c.filter.Seal(c.queueMem(), [][]byte{p})
+	if err != nil {
+		c.sendErr = err
+		return 0, err
 	}
 	c.enqueue(queue)
 	return len(p), nil
@@ -202,15 +207,23 @@ func (c *Conn) writable(n int) error {
 	return nil
 }
 
+// queueMem is the queue, or memory for a new one.
+func (c *Conn) queueMem() []byte {
+	if c.queue == nil {
+		return c.loop.takeSpare()
+	}
+	return c.queue
+}
+
 func (c *Conn) enqueue(queue []byte) {
 	if c.queue = queue; !c.sending && len(queue) > 0 {
 		c.sendQueue()
 	}
 }
 
-// sendQueue hands the queue to the driver and goes on with an empty one.
+// sendQueue hands the queue to the driver.
 func (c *Conn) sendQueue() {
-	c.queue, c.flight = c.flight[:0], c.queue
+	c.queue, c.flight = nil, c.queue
 	c.out = append(c.sendMem().slices[:0], c.flight)
 	c.startSend()
 }
@@ -258,5 +271,26 @@ func (c *Conn) putSendMem() {
 		clear(c.mem.slices[:])
 		c.loop.mems = append(c.loop.mems, c.mem)
 		c.mem = nil
+	}
+}
+
+// spares bounds how many buffers, and of what size, a loop keeps for what is copied to be sent.
+const spares, maxSpare = 64, 80 << 10
+
+// takeSpare returns memory for bytes that are copied to be sent; nil if there is none.
+func (l *Loop) takeSpare() []byte {
+	n := len(l.spare)
+	if n == 0 {
+		return nil
+	}
+	b := l.spare[n-1]
+	l.spare = l.spare[:n-1]
+	return b
+}
+
+// keepSpare takes the memory back: it is in flight no more.
+func (l *Loop) keepSpare(b []byte) {
+	if cap(b) > 0 && cap(b) <= maxSpare && len(l.spare) < spares {
+		l.spare = append(l.spare, b[:0])
 	}
 }

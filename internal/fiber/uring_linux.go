@@ -200,6 +200,8 @@ func (d *uring) enter() {
 	d.bytes = 0
 }
 
+func (d *uring) flush() { d.enter() }
+
 func (d *uring) wait(patience time.Duration) {
 	d.refill()
 	// With little to do, a raw enter would bring nothing: submitting and waiting are one call then.

@@ -12,7 +12,7 @@ func TestNoAllocations(t *testing.T) {
 	chunked := []byte("5;a=b\r\nhello\r\n0\r\nGrpc-Status: 0\r\n\r\n")
 	method := []byte("GET")
 	head := requestHead(t, typicalGet)
-	answer := ResponseHead{Status: 200, Fields: head.Fields, Length: 12345}
+	answer := msg.ResponseHead{Status: 200, Fields: head.Fields, Length: 12345}
 	bad := []byte(post("Content-Length: +5"))
 	paths := []byte("GET http://Example.com/a/%2e%2e/%61?b HTTP/1.1\r\nHost: a\r\n\r\n")
 	var r msg.Request

@@ -10,36 +10,6 @@ import (
 // CRLF ends every line.
 const CRLF = "\r\n"
 
-// RequestHead is a request as it is printed: always as HTTP/1.1, with Host first.
-type RequestHead struct {
-	Method []byte
-	// Path begins with "/", or is "*". Query is empty or begins with "?". Together they are the target.
-	Path, Query []byte
-	Authority   []byte // Host's value; may be empty, and is then sent so (RFC 9112 §3.2)
-	// Fields are all others. They must not hold what follows from the rest of this struct: Host, Connection, Keep-Alive,
-	// Proxy-Connection, TE, Content-Length, Transfer-Encoding, Upgrade, HTTP2-Settings.
-	Fields    msg.Fields
-	Length    int64  // the body's bytes, or msg.Chunked
-	HasLength bool   // print Content-Length even if Length is 0
-	Close     bool   // this is the connection's last request
-	Upgrade   []byte // empty, or the protocols to offer with "Connection: upgrade"
-}
-
-// ResponseHead is a response as it is printed: always as HTTP/1.1.
-type ResponseHead struct {
-	Status int        // 100 to 999
-	Reason []byte     // nil: the standard text
-	Fields msg.Fields // as RequestHead's, but that Host has no meaning
-	// Length is the body's bytes, or for HEAD and 304 those that it would have; msg.Chunked; msg.UntilClose, which implies Close.
-	// It is never printed with 1xx and 204, which have none (RFC 9110 §8.6).
-	Length   int64
-	NoLength bool // print neither Content-Length nor Transfer-Encoding: there is no body and no length to tell
-	Close    bool // this is the connection's last response
-	// KeepAlive10: the client speaks HTTP/1.0 and asked to keep the connection, and needs to be told that it is kept.
-	KeepAlive10 bool
-	Upgrade     []byte // of a 101: the protocol switched to; of a 426: those to choose from
-}
-
 // Errors of the printer. They mean that something unfit got past the rules that should have stopped it.
 var (
 	ErrField  = errors.New("field cannot be sent")
@@ -50,7 +20,7 @@ var (
 
 // AppendRequestHead appends a request's head. On an error nothing is appended. This and AppendResponseHead are the one way out for
 // heads, and so the place where nothing with a CR, LF, NUL or other control character gets through, wherever it came from.
-func AppendRequestHead(dst []byte, h *RequestHead) ([]byte, error) {
+func AppendRequestHead(dst []byte, h *msg.RequestHead) ([]byte, error) {
 	if !isToken1(h.Method) || !validTarget(h.Path, h.Query) || !all(h.Authority, isTarget) {
 		return dst, ErrTarget
 	}
@@ -76,7 +46,7 @@ func AppendRequestHead(dst []byte, h *RequestHead) ([]byte, error) {
 }
 
 // AppendResponseHead appends a response's head, an interim one too. On an error nothing is appended.
-func AppendResponseHead(dst []byte, h *ResponseHead) ([]byte, error) {
+func AppendResponseHead(dst []byte, h *msg.ResponseHead) ([]byte, error) {
 	if h.Status < 100 || h.Status > 999 || !validValue(h.Reason) {
 		return dst, ErrStatus
 	}

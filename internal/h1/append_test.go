@@ -12,23 +12,23 @@ func field(name, value string) msg.Fields {
 }
 
 func TestAppendRequestHead(t *testing.T) {
-	base := RequestHead{Method: []byte("GET"), Path: []byte("/a"), Query: []byte("?b"), Authority: []byte("h:1"), Fields: field("X", "y")}
+	base := msg.RequestHead{Method: []byte("GET"), Path: []byte("/a"), Query: []byte("?b"), Authority: []byte("h:1"), Fields: field("X", "y")}
 	for _, c := range []struct {
 		name   string
-		change func(*RequestHead)
+		change func(*msg.RequestHead)
 		want   string
 	}{
-		{"plain", func(*RequestHead) {}, "GET /a?b HTTP/1.1\r\nHost: h:1\r\nX: y\r\n\r\n"},
-		{"length", func(h *RequestHead) { h.Length = 12 }, "GET /a?b HTTP/1.1\r\nHost: h:1\r\nX: y\r\nContent-Length: 12\r\n\r\n"},
-		{"length 0", func(h *RequestHead) { h.HasLength = true }, "GET /a?b HTTP/1.1\r\nHost: h:1\r\nX: y\r\nContent-Length: 0\r\n\r\n"},
-		{"chunked", func(h *RequestHead) { h.Length = msg.Chunked }, "GET /a?b HTTP/1.1\r\nHost: h:1\r\nX: y\r\nTransfer-Encoding: chunked\r\n\r\n"},
-		{"close", func(h *RequestHead) { h.Close = true }, "GET /a?b HTTP/1.1\r\nHost: h:1\r\nX: y\r\nConnection: close\r\n\r\n"},
+		{"plain", func(*msg.RequestHead) {}, "GET /a?b HTTP/1.1\r\nHost: h:1\r\nX: y\r\n\r\n"},
+		{"length", func(h *msg.RequestHead) { h.Length = 12 }, "GET /a?b HTTP/1.1\r\nHost: h:1\r\nX: y\r\nContent-Length: 12\r\n\r\n"},
+		{"length 0", func(h *msg.RequestHead) { h.HasLength = true }, "GET /a?b HTTP/1.1\r\nHost: h:1\r\nX: y\r\nContent-Length: 0\r\n\r\n"},
+		{"chunked", func(h *msg.RequestHead) { h.Length = msg.Chunked }, "GET /a?b HTTP/1.1\r\nHost: h:1\r\nX: y\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		{"close", func(h *msg.RequestHead) { h.Close = true }, "GET /a?b HTTP/1.1\r\nHost: h:1\r\nX: y\r\nConnection: close\r\n\r\n"},
 		{
-			"upgrade", func(h *RequestHead) { h.Upgrade = []byte("websocket") },
+			"upgrade", func(h *msg.RequestHead) { h.Upgrade = []byte("websocket") },
 			"GET /a?b HTTP/1.1\r\nHost: h:1\r\nX: y\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
 		},
 		{
-			"asterisk, no authority", func(h *RequestHead) { h.Path, h.Query, h.Authority = []byte("*"), nil, nil },
+			"asterisk, no authority", func(h *msg.RequestHead) { h.Path, h.Query, h.Authority = []byte("*"), nil, nil },
 			"GET * HTTP/1.1\r\nHost: \r\nX: y\r\n\r\n",
 		},
 	} {
@@ -44,31 +44,31 @@ func TestAppendResponseHead(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\n"
 	for _, c := range []struct {
 		name string
-		h    ResponseHead
+		h    msg.ResponseHead
 		want string
 	}{
-		{"length 0", ResponseHead{Status: 200}, ok + "Content-Length: 0\r\n\r\n"},
-		{"length", ResponseHead{Status: 200, Length: 5, Fields: field("X", "y")}, ok + "X: y\r\nContent-Length: 5\r\n\r\n"},
-		{"chunked", ResponseHead{Status: 200, Length: msg.Chunked}, ok + "Transfer-Encoding: chunked\r\n\r\n"},
-		{"until close", ResponseHead{Status: 200, Length: msg.UntilClose}, ok + "Connection: close\r\n\r\n"},
-		{"HEAD without a length", ResponseHead{Status: 200, NoLength: true}, ok + "\r\n"},
-		{"304", ResponseHead{Status: 304, NoLength: true}, "HTTP/1.1 304 Not Modified\r\n\r\n"},
-		{"204", ResponseHead{Status: 204}, "HTTP/1.1 204 No Content\r\n\r\n"},
-		{"100", ResponseHead{Status: 100, Length: msg.Chunked}, "HTTP/1.1 100 Continue\r\n\r\n"},
+		{"length 0", msg.ResponseHead{Status: 200}, ok + "Content-Length: 0\r\n\r\n"},
+		{"length", msg.ResponseHead{Status: 200, Length: 5, Fields: field("X", "y")}, ok + "X: y\r\nContent-Length: 5\r\n\r\n"},
+		{"chunked", msg.ResponseHead{Status: 200, Length: msg.Chunked}, ok + "Transfer-Encoding: chunked\r\n\r\n"},
+		{"until close", msg.ResponseHead{Status: 200, Length: msg.UntilClose}, ok + "Connection: close\r\n\r\n"},
+		{"HEAD without a length", msg.ResponseHead{Status: 200, NoLength: true}, ok + "\r\n"},
+		{"304", msg.ResponseHead{Status: 304, NoLength: true}, "HTTP/1.1 304 Not Modified\r\n\r\n"},
+		{"204", msg.ResponseHead{Status: 204}, "HTTP/1.1 204 No Content\r\n\r\n"},
+		{"100", msg.ResponseHead{Status: 100, Length: msg.Chunked}, "HTTP/1.1 100 Continue\r\n\r\n"},
 		{
 			"101",
-			ResponseHead{Status: 101, Length: msg.UntilClose, Upgrade: []byte("websocket")},
+			msg.ResponseHead{Status: 101, Length: msg.UntilClose, Upgrade: []byte("websocket")},
 			"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
 		},
 		{
 			"426",
-			ResponseHead{Status: 426, Close: true, Upgrade: []byte("x/1")},
+			msg.ResponseHead{Status: 426, Close: true, Upgrade: []byte("x/1")},
 			"HTTP/1.1 426 Upgrade Required\r\nUpgrade: x/1\r\nConnection: upgrade, close\r\nContent-Length: 0\r\n\r\n",
 		},
-		{"close", ResponseHead{Status: 200, Close: true, KeepAlive10: true}, ok + "Connection: close\r\nContent-Length: 0\r\n\r\n"},
-		{"keep-alive", ResponseHead{Status: 200, KeepAlive10: true}, ok + "Connection: keep-alive\r\nContent-Length: 0\r\n\r\n"},
-		{"reason", ResponseHead{Status: 200, Reason: []byte("Fine")}, "HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n"},
-		{"unknown status", ResponseHead{Status: 999}, "HTTP/1.1 999 \r\nContent-Length: 0\r\n\r\n"},
+		{"close", msg.ResponseHead{Status: 200, Close: true, KeepAlive10: true}, ok + "Connection: close\r\nContent-Length: 0\r\n\r\n"},
+		{"keep-alive", msg.ResponseHead{Status: 200, KeepAlive10: true}, ok + "Connection: keep-alive\r\nContent-Length: 0\r\n\r\n"},
+		{"reason", msg.ResponseHead{Status: 200, Reason: []byte("Fine")}, "HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n"},
+		{"unknown status", msg.ResponseHead{Status: 999}, "HTTP/1.1 999 \r\nContent-Length: 0\r\n\r\n"},
 	} {
 		if got, err := AppendResponseHead([]byte("pre"), &c.h); string(got) != "pre"+c.want || err != nil {
 			t.Errorf("%s: AppendResponseHead = %q, %v, want %q", c.name, got, err, "pre"+c.want)
@@ -90,14 +90,14 @@ func TestRS8ResponseSplitting(t *testing.T) {
 	} {
 		bad = append(bad, pair{name, "x"})
 	}
-	get := RequestHead{Method: []byte("GET"), Path: []byte("/"), Authority: []byte("h")}
+	get := msg.RequestHead{Method: []byte("GET"), Path: []byte("/"), Authority: []byte("h")}
 	for _, p := range bad {
 		for _, f := range []msg.Fields{field(p.name, p.value), {{Name: []byte(p.name), Value: []byte(p.value)}}} {
 			get.Fields = append(field("Good", "field"), f...)
 			if got, err := AppendRequestHead([]byte("pre"), &get); !errors.Is(err, ErrField) || string(got) != "pre" {
 				t.Errorf("AppendRequestHead with %q: %q = %q, %v, want ErrField", p.name, p.value, got, err)
 			}
-			h := ResponseHead{Status: 200, Fields: get.Fields}
+			h := msg.ResponseHead{Status: 200, Fields: get.Fields}
 			if got, err := AppendResponseHead([]byte("pre"), &h); !errors.Is(err, ErrField) || string(got) != "pre" {
 				t.Errorf("AppendResponseHead with %q: %q = %q, %v, want ErrField", p.name, p.value, got, err)
 			}
@@ -132,23 +132,23 @@ func TestRS8RequestLineSplitting(t *testing.T) {
 		{"GET", "/", "", "h\r\nX: y"},
 		{"GET", "/", "", "a b"},
 	} {
-		h := RequestHead{Method: []byte(c.method), Path: []byte(c.path), Query: []byte(c.query), Authority: []byte(c.authority)}
+		h := msg.RequestHead{Method: []byte(c.method), Path: []byte(c.path), Query: []byte(c.query), Authority: []byte(c.authority)}
 		if got, err := AppendRequestHead(nil, &h); !errors.Is(err, ErrTarget) || len(got) > 0 {
 			t.Errorf("AppendRequestHead(%+v) = %q, %v, want ErrTarget", c, got, err)
 		}
 	}
-	for _, h := range []ResponseHead{{Status: 99}, {Status: 1000}, {Status: 200, Reason: []byte("a\r\nb")}} {
+	for _, h := range []msg.ResponseHead{{Status: 99}, {Status: 1000}, {Status: 200, Reason: []byte("a\r\nb")}} {
 		if got, err := AppendResponseHead(nil, &h); !errors.Is(err, ErrStatus) || len(got) > 0 {
 			t.Errorf("AppendResponseHead(%+v) = %q, %v, want ErrStatus", h, got, err)
 		}
 	}
 	for _, length := range []int64{-2, -3} {
-		h := RequestHead{Method: []byte("GET"), Path: []byte("/"), Length: length}
+		h := msg.RequestHead{Method: []byte("GET"), Path: []byte("/"), Length: length}
 		if _, err := AppendRequestHead(nil, &h); !errors.Is(err, ErrLength) {
 			t.Errorf("AppendRequestHead with Length %d: %v, want ErrLength", length, err)
 		}
 	}
-	h := ResponseHead{Status: 200, Upgrade: []byte("x\r\ny")}
+	h := msg.ResponseHead{Status: 200, Upgrade: []byte("x\r\ny")}
 	if _, err := AppendResponseHead(nil, &h); !errors.Is(err, ErrField) {
 		t.Errorf("AppendResponseHead with a bad upgrade: %v, want ErrField", err)
 	}

@@ -74,7 +74,7 @@ func BenchmarkAppendRequestHead(b *testing.B) {
 }
 
 // requestHead parses a head and takes out what the printer makes itself, as the rules for forwarding would.
-func requestHead(tb testing.TB, head string) RequestHead {
+func requestHead(tb testing.TB, head string) msg.RequestHead {
 	var r msg.Request
 	if n, err := ParseRequest(&r, []byte(head), nil); n == 0 || err != nil {
 		tb.Fatalf("ParseRequest(%q) = %d, %v", head, n, err)
@@ -82,8 +82,8 @@ func requestHead(tb testing.TB, head string) RequestHead {
 	return headOf(&r)
 }
 
-func headOf(r *msg.Request) RequestHead {
-	h := RequestHead{
+func headOf(r *msg.Request) msg.RequestHead {
+	h := msg.RequestHead{
 		Method: r.Method, Path: r.Path, Query: r.Query, Authority: r.Authority,
 		Length: r.Length, HasLength: r.HasLength, Close: !r.KeepAlive,
 	}

@@ -26,14 +26,14 @@ func optionsOf(options [][]byte) (out []string) {
 func slowOf(r *msg.Request) slow {
 	return slow{
 		method: string(r.Method), scheme: string(r.Scheme), authority: string(r.Authority), host: string(r.Host), path: string(r.Path),
-		query: string(r.Query), minor: int(r.Minor), fields: fieldsOf(r.Fields), options: optionsOf(r.Connection), length: r.Length,
+		query: string(r.Query), minor: int(r.Version), fields: fieldsOf(r.Fields), options: optionsOf(r.Connection), length: r.Length,
 		keepAlive: r.KeepAlive, expect100: r.Expect100,
 	}
 }
 
 func slowOfResponse(r *msg.Response) slow {
 	return slow{
-		status: r.Status, reason: string(r.Reason), minor: int(r.Minor), fields: fieldsOf(r.Fields), options: optionsOf(r.Connection),
+		status: r.Status, reason: string(r.Reason), minor: int(r.Version), fields: fieldsOf(r.Fields), options: optionsOf(r.Connection),
 		length: r.Length, keepAlive: r.KeepAlive,
 	}
 }
@@ -185,8 +185,8 @@ func roundTripResponse(t *testing.T, r *msg.Response, method string) {
 }
 
 // responseHeadOf is a parsed response as it is printed for a client of HTTP/1.1.
-func responseHeadOf(r *msg.Response) ResponseHead {
-	h := ResponseHead{Status: r.Status, Reason: r.Reason, Length: r.Length, Close: !r.KeepAlive}
+func responseHeadOf(r *msg.Response) msg.ResponseHead {
+	h := msg.ResponseHead{Status: r.Status, Reason: r.Reason, Length: r.Length, Close: !r.KeepAlive}
 	if h.Reason == nil {
 		h.Reason = []byte{} // nil stands for the standard text
 	}

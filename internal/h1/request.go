@@ -51,7 +51,7 @@ func finishRequest(r *msg.Request, line *requestLine, f *framing) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	r.Method, r.Minor = line.method, line.minor
+	r.Method, r.Version = line.method, msg.Version(line.minor)
 	if err := setTarget(r, line); err != nil {
 		return err
 	}

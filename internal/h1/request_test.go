@@ -26,7 +26,7 @@ func TestParseRequest(t *testing.T) {
 			t.Errorf("%s = %q, want %q", c.what, c.got, c.want)
 		}
 	}
-	if r.Minor != 1 || r.Length != 3 || !r.HasLength || !r.KeepAlive || r.Expect100 || len(r.Fields) != 2 {
+	if r.Version != msg.HTTP11 || r.Length != 3 || !r.HasLength || !r.KeepAlive || r.Expect100 || len(r.Fields) != 2 {
 		t.Errorf("ParseRequest = %+v", r)
 	}
 }

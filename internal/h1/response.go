@@ -20,7 +20,7 @@ func ParseResponse(r *msg.Response, b []byte, method []byte, lim *Limits) (n int
 		return 0, badGateway(unfinished(len(b) >= maxHead, errHeadSize))
 	}
 	fields := fieldReader{fields: r.Fields, max: lim.fields(), lenient: true}
-	fields.framing.minor, fields.framing.options, fields.framing.maxOptions = r.Minor, r.Connection, fields.max
+	fields.framing.minor, fields.framing.options, fields.framing.maxOptions = uint8(r.Version), r.Connection, fields.max
 	fields.framing.response, fields.framing.idle = true, -1
 	p, err = fields.read(b, p)
 	r.Fields, r.Connection = fields.fields, fields.framing.options
@@ -101,7 +101,7 @@ func readStatusLine(r *msg.Response, b []byte) (int, error) {
 		return 0, err
 	}
 	r.Status = status
-	r.Minor = b[versionSize] - '0'
+	r.Version = msg.Version(b[versionSize] - '0')
 	p := statusSize
 	if b[p] != ' ' && b[p] != '\r' {
 		return 0, errStatusLine

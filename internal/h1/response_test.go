@@ -82,8 +82,8 @@ func TestResponseDetails(t *testing.T) {
 	if n, err := ParseResponse(&r, []byte(in), []byte("HEAD"), nil); n == 0 || err != nil {
 		t.Fatalf("ParseResponse = %d, %v", n, err)
 	}
-	if r.Status != 404 || string(r.Reason) != "Not Here" || r.Minor != 1 {
-		t.Errorf("Status, Reason, Minor = %d, %q, %d, want 404, Not Here, 1", r.Status, r.Reason, r.Minor)
+	if r.Status != 404 || string(r.Reason) != "Not Here" || r.Version != msg.HTTP11 {
+		t.Errorf("Status, Reason, Version = %d, %q, %s, want 404, Not Here, HTTP/1.1", r.Status, r.Reason, r.Version)
 	}
 	if r.Length != 0 || r.ContentLength != 12 || !r.HasLength || r.KeepAliveTimeout != 7 {
 		t.Errorf("Length, ContentLength, HasLength, KeepAliveTimeout = %d, %d, %t, %d, want 0, 12, true, 7",

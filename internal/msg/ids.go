@@ -3,7 +3,8 @@ package msg
 // ID names a field that Poise acts on, so that the hot path compares one byte and not a name.
 type ID uint8
 
-// The fields that Poise acts on; Other is every other name. XClientCert stands for all names that begin with "x-client-cert".
+// The fields that Poise acts on; Other is every other name. XClientCert stands for all names that begin with "x-client-cert",
+// and ClientCert for those that begin with "client-cert".
 const (
 	Other ID = iota
 	Host
@@ -26,6 +27,7 @@ const (
 	XRealIP
 	TrueClientIP
 	XClientCert
+	ClientCert
 	XRequestID
 	Cookie
 	SetCookie
@@ -77,7 +79,8 @@ var idNames = [numIDs]string{
 	XForwardedPrefix:    "x-forwarded-prefix",
 	XRealIP:             "x-real-ip",
 	TrueClientIP:        "true-client-ip",
-	XClientCert:         clientCertPrefix,
+	XClientCert:         "x-" + clientCertPrefix,
+	ClientCert:          clientCertPrefix,
 	XRequestID:          "x-request-id",
 	Cookie:              "cookie",
 	SetCookie:           "set-cookie",
@@ -107,7 +110,7 @@ var idNames = [numIDs]string{
 	SecWebSocketAccept:  "sec-websocket-accept",
 }
 
-const clientCertPrefix = "x-client-cert"
+const clientCertPrefix = "client-cert"
 
 // String is the field's name in lower case; empty for Other.
 func (id ID) String() string {
@@ -139,8 +142,16 @@ func Lookup(name []byte) ID {
 	if id := slots[slot(name)]; id != Other && EqualFold(name, idNames[id]) {
 		return id
 	}
-	if len(name) > len(clientCertPrefix) && name[1] == '-' && EqualFold(name[:len(clientCertPrefix)], clientCertPrefix) {
+	switch {
+	case len(name) <= len(clientCertPrefix):
+	case name[0]|0x20 == 'x' && name[1] == '-' && forClientCert(name[2:]):
 		return XClientCert
+	case name[6] == '-' && forClientCert(name):
+		return ClientCert
 	}
 	return Other
+}
+
+func forClientCert(name []byte) bool {
+	return len(name) >= len(clientCertPrefix) && EqualFold(name[:len(clientCertPrefix)], clientCertPrefix)
 }

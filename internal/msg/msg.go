@@ -20,6 +20,27 @@ const (
 	UntilClose int64 = -2 // responses only: the body ends with the connection
 )
 
+// Version is an HTTP version.
+type Version uint8
+
+// The versions.
+const (
+	HTTP10 Version = iota
+	HTTP11
+	HTTP2
+)
+
+// String is what logs call the version; of HTTP/2 too, whose name elsewhere has no minor version.
+func (v Version) String() string {
+	switch v {
+	case HTTP10:
+		return "HTTP/1.0"
+	case HTTP11:
+		return "HTTP/1.1"
+	}
+	return "HTTP/2.0"
+}
+
 // Request is a request's head.
 type Request struct {
 	Method []byte // a token, case kept
@@ -34,8 +55,10 @@ type Request struct {
 	// OPTIONS *. What is matched is what is forwarded.
 	Path []byte
 	// Query is the raw query with its "?", byte-exact, or empty.
-	Query []byte
-	Minor uint8 // HTTP/1.Minor: 0 or 1
+	Query   []byte
+	Version Version
+	// Protocol is what an extended CONNECT of HTTP/2 asks for (RFC 8441), whose Method is then CONNECT; else empty.
+	Protocol []byte
 
 	Fields Fields // all fields as they came, Host, Content-Length and hop-by-hop ones among them
 	// Connection lists the option names of all Connection fields, in lower case and in order; close and keep-alive included.
@@ -45,6 +68,7 @@ type Request struct {
 	// HasLength: a Content-Length was sent (so that "0" is told from none).
 	HasLength bool
 	KeepAlive bool // the client lets the connection live on
+	Trailers  bool // TE: trailers: the client wants them
 	Expect100 bool // Expect: 100-continue from an HTTP/1.1 client
 }
 
@@ -52,7 +76,7 @@ type Request struct {
 type Response struct {
 	Status     int
 	Reason     []byte
-	Minor      uint8
+	Version    Version
 	Fields     Fields
 	Connection [][]byte
 	// Length is the body's bytes as the framing says, already 0 where the status or the request's method allows no body; Chunked; UntilClose.

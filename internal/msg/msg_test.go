@@ -24,7 +24,8 @@ func TestLookup(t *testing.T) {
 	}
 	for name, want := range map[string]ID{
 		"": Other, "x": Other, "\xe2\x84\xaaeep-alive": Other, "content\rlength": Other, "X-Client-Cert-Chain": XClientCert,
-		"X-CLIENT-CERTIFICATE": XClientCert, "x-client-cer": Other, "x_client_cert_chain": Other, "x-forwarded-fo": Other,
+		"X-CLIENT-CERTIFICATE": XClientCert, "x-client-cer": Other, "x-client-cers": Other, "y-client-cert": Other, "x_client_cert_chain": Other,
+		"Client-Cert-Chain": ClientCert, "CLIENT-CERTS": ClientCert, "client-cer": Other, "client-cers": Other, "client_cert": Other, "x-forwarded-fo": Other,
 	} {
 		if got := Lookup([]byte(name)); got != want {
 			t.Errorf("Lookup(%q) = %v, want %v", name, got, want)
@@ -57,8 +58,11 @@ func slowLookup(name string) ID {
 			return id
 		}
 	}
-	if strings.HasPrefix(name, clientCertPrefix) {
+	switch {
+	case strings.HasPrefix(name, "x-"+clientCertPrefix):
 		return XClientCert
+	case strings.HasPrefix(name, clientCertPrefix):
+		return ClientCert
 	}
 	return Other
 }

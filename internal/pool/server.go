@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"strings"
 	"sync/atomic"
 
 	"poise/internal/clock"
@@ -119,3 +120,17 @@ func (s *Server) rank() int {
 
 // Zone is the zone that the server is in; empty: it is in none.
 func (s *Server) Zone() string { return *s.zone.Load() }
+
+// Host is the host that s is configured by: a name, or its address.
+func (s *Server) Host() string {
+	if strings.HasPrefix(s.Address, "unix:") {
+		return "localhost"
+	}
+	name, _, _ := strings.Cut(s.Name, "/") // app.example.com:443/10.0.0.1 is one address of a name
+	for _, text := range []string{name, s.Address} {
+		if i := strings.LastIndexByte(text, ':'); i > 0 {
+			return strings.TrimSuffix(strings.TrimPrefix(text[:i], "["), "]")
+		}
+	}
+	return s.Address
+}

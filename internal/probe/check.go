@@ -32,7 +32,7 @@ type target struct {
 
 // targetOf is what is asked about s. port: instead of its own, unless 0.
 func targetOf(s *pool.Server, port int) target {
-	return target{address: probed(s.Address, port), name: hostName(s)}
+	return target{address: probed(s.Address, port), name: s.Host()}
 }
 
 // probed is the address that is asked about the server at address.
@@ -45,20 +45,6 @@ func probed(address string, port int) string {
 		return address // dial will say what is wrong with it
 	}
 	return net.JoinHostPort(host, strconv.Itoa(port))
-}
-
-// hostName is the host that s is configured by: a name, or its address.
-func hostName(s *pool.Server) string {
-	if strings.HasPrefix(s.Address, "unix:") {
-		return "localhost"
-	}
-	name, _, _ := strings.Cut(s.Name, "/") // app.example.com:443/10.0.0.1 is one address of a name
-	for _, text := range []string{name, s.Address} {
-		if host, _, err := net.SplitHostPort(text); err == nil {
-			return host
-		}
-	}
-	return s.Address
 }
 
 var dialer = net.Dialer{KeepAlive: -1} // no keep-alive: a probe's connection is short

@@ -11,12 +11,21 @@ type TLS struct {
 	ServerName string         // asked for, and what the certificate must be for; default: the host that is asked for, else the server's
 	Roots      *x509.CertPool // who may have signed it; nil: whom the system trusts
 	Insecure   bool           // any certificate will do
+	Config     *tls.Config    // not nil: it says all that; its ServerName may be empty
 }
 
 // config is for one connection to the host of that name. nil for clear text.
 func (t *TLS) config(name string) *tls.Config {
 	if t == nil {
 		return nil
+	}
+	if t.Config != nil {
+		c := t.Config.Clone()
+		c.NextProtos = nil // what a probe speaks is another matter
+		if c.ServerName == "" {
+			c.ServerName = name
+		}
+		return c
 	}
 	if t.ServerName != "" {
 		name = t.ServerName

@@ -181,8 +181,8 @@ func TestHostName(t *testing.T) {
 		{"unix:/run/app.sock", "unix:/run/app.sock", "localhost"},
 		{"s", "10.0.0.1:443", "10.0.0.1"},
 	} {
-		if got := hostName(&pool.Server{Name: test.name, Address: test.address}); got != test.want {
-			t.Errorf("hostName(%q at %q) = %q, want %q", test.name, test.address, got, test.want)
+		if got := (&pool.Server{Name: test.name, Address: test.address}).Host(); got != test.want {
+			t.Errorf("Host() of %q at %q = %q, want %q", test.name, test.address, got, test.want)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"poise/internal/fault"
 	"poise/internal/fiber"
 	"poise/internal/h1"
+	"poise/internal/msg"
 	"poise/internal/upstream"
 )
 
@@ -53,9 +54,9 @@ func (e *serving) sendRequest() *fault.Error {
 	req := &s.req
 	s.fields = x.RequestFields(s.fields[:0], req.Expect100 && e.body == bodyStream)
 	var err error
-	s.out, err = h1.AppendRequestHead(s.out[:0], &h1.RequestHead{
+	s.out, err = h1.AppendRequestHead(s.out[:0], &msg.RequestHead{
 		Method: req.Method, Path: req.Path, Query: req.Query, Authority: req.Authority,
-		Fields: s.fields, Length: req.Length, HasLength: req.HasLength,
+		Fields: s.fields, Length: req.Length, HasLength: req.HasLength, Upgrade: x.Upgrade(),
 	})
 	if err != nil {
 		return &fault.Error{Side: fault.Internal, Op: fault.WriteHead, Err: err}
@@ -125,7 +126,7 @@ func (e *serving) readAnswer() *fault.Error {
 			}
 			if n > 0 {
 				e.serverIn += int64(n)
-				if s.resp.Status >= 200 {
+				if s.resp.Status >= 200 || s.x.Switches(&s.resp) {
 					e.answerHead = n
 					return nil
 				}
@@ -155,7 +156,7 @@ func malformedAnswer(err error) *fault.Error {
 }
 
 var (
-	errUnasked  = errors.New("101 without an upgrade being asked for")
+	errUnasked  = errors.New("101 that is no answer to an upgrade that was asked for")
 	errInterims = errors.New("too many interim responses")
 )
 
@@ -172,10 +173,10 @@ func (e *serving) interim(n int) *fault.Error {
 	case s.resp.Status == 100:
 		e.continued = true
 	}
-	if s.req.Minor > 0 {
+	if s.req.Version > msg.HTTP10 {
 		s.fields = exchange.InterimFields(s.fields[:0], &s.resp)
 		var err error
-		s.out, err = h1.AppendResponseHead(s.out[:0], &h1.ResponseHead{Status: s.resp.Status, Reason: s.resp.Reason, Fields: s.fields, NoLength: true})
+		s.out, err = h1.AppendResponseHead(s.out[:0], &msg.ResponseHead{Status: s.resp.Status, Reason: s.resp.Reason, Fields: s.fields, NoLength: true})
 		if err != nil {
 			return malformedAnswer(err)
 		}

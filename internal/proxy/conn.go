@@ -21,7 +21,8 @@ type conn struct {
 	client exchange.Client
 	since  clock.Instant // accepted, or the last exchange ended
 	first  bool          // no request has come yet
-	tls    time.Duration // what the handshake took; below 0: there was none, or its time was told
+	held   bool          // its handshake has to wait until fewer begin
+	tls    time.Duration // what the handshake took, or while held how old the connection was; below 0: there was none, or its time was told
 	text   [40]byte      // of client.AddrText, so that an idle connection is two objects to the garbage collector
 }
 
@@ -56,12 +57,12 @@ func (c *conn) wait() {
 }
 
 // Gone is called when the connection has ended between two requests.
-func (c *conn) Gone(*fiber.Conn, error) {}
+func (c *conn) Gone(*fiber.Conn, error) { c.held = false }
 
 // Serve answers requests, one after the other, until none is waiting.
 func (c *conn) Serve(*fiber.Conn) {
 	if c.unshaken() {
-		if !c.handshake() {
+		if !c.begins() || !c.handshake() {
 			return
 		}
 		if c.Unread() == 0 {

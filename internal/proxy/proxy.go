@@ -28,8 +28,9 @@ type Listener struct {
 	Index    int // the number by which the table and the statistics know it
 	Name     string
 	Trust    exchange.Trust
-	TLS      *tls.Config    // nil: clear text
-	Timeouts route.Timeouts // Handshake, Head, Idle and Write count here; the others are a route's
+	TLS      *tls.Config     // nil: clear text
+	Clients  *secure.Clients // whose certificates TLS asks for; nil: nobody's
+	Timeouts route.Timeouts  // Handshake, Head, Idle and Write count here; the others are a route's
 }
 
 // Config is what the loops of a process share.
@@ -38,6 +39,8 @@ type Config struct {
 	Heads  h1.Limits
 	Limits *Limits
 	Spread *Spread
+	// Handshakes bounds TLS handshakes that wait for their clients, over all loops; each loop has its share.
+	Handshakes int
 	// IdlePerServer bounds idle connections to a server over all loops; each loop has its share.
 	IdlePerServer int
 	Loops         int
@@ -74,6 +77,7 @@ func New(l *fiber.Loop, cfg *Config, s *stats.Loop, log *accesslog.Shard) *Loop 
 		cfg: cfg, loop: l, stats: s, log: log, random: rand.NewChaCha8(seed),
 		up: upstream.New(l, s, share(cfg.IdlePerServer, cfg.Loops), cfg.Upstream),
 	}
+	p.shaking.most = share(cfg.Handshakes, cfg.Loops)
 	mine := &cfg.Spread.loops[l.Index]
 	mine.p, p.load = p, &mine.load
 	l.Every(flushEvery, p.tick)

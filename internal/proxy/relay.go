@@ -79,7 +79,7 @@ func (e *serving) relay() bool {
 // finishes tells whether the client's connection ends with the answer without more ado: the client knows the answer's end, and has said that it sends nothing
 // more.
 func (e *serving) finishes() bool {
-	return !e.s.req.KeepAlive && (e.s.req.Minor > 0 || e.s.resp.Length >= 0) && e.body != bodyStream
+	return !e.s.req.KeepAlive && (e.s.req.Version > msg.HTTP10 || e.s.resp.Length >= 0) && e.body != bodyStream
 }
 
 // settleTime is how long the last piece of a request's body may still take to be sent once the answer is there: the server may have got it, and
@@ -96,10 +96,10 @@ func (e *serving) settleUpload() {
 
 // printAnswer prints the head for the client, and sets up how the body is framed. It tells whether the body ends with the connection.
 func (e *serving) printAnswer(keep *bool) (untilClose bool, err error) {
-	s, resp, minor := e.s, &e.s.resp, e.s.req.Minor
-	h := h1.ResponseHead{Status: resp.Status, Reason: resp.Reason, Length: resp.Length}
+	s, resp, version := e.s, &e.s.resp, e.s.req.Version
+	h := msg.ResponseHead{Status: resp.Status, Reason: resp.Reason, Length: resp.Length}
 	switch {
-	case resp.Length < 0 && minor > 0:
+	case resp.Length < 0 && version > msg.HTTP10:
 		h.Length = msg.Chunked
 	case resp.Length < 0:
 		h.Length, untilClose, *keep = msg.UntilClose, true, false
@@ -108,7 +108,7 @@ func (e *serving) printAnswer(keep *bool) (untilClose bool, err error) {
 	case resp.Length == 0:
 		h.NoLength = true
 	}
-	h.Close, h.KeepAlive10 = !*keep, *keep && minor == 0
+	h.Close, h.KeepAlive10 = !*keep, *keep && version == msg.HTTP10
 	s.fields = s.x.ResponseFields(s.fields[:0], resp, h.Length == msg.Chunked)
 	h.Fields = s.fields
 	s.out, err = h1.AppendResponseHead(s.out[:0], &h)
@@ -217,7 +217,7 @@ func (e *serving) endServer(f *fault.Error) {
 
 // giveServerBack lets the server's connection serve others, or closes it.
 func (e *serving) giveServerBack() {
-	if !e.keepServer || e.u == nil {
+	if !e.keepServer || e.u == nil || e.s.x.LoggedIn {
 		e.closeServer()
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"poise/internal/exchange"
 	"poise/internal/fault"
 	"poise/internal/h1"
+	"poise/internal/msg"
 )
 
 // reply answers the client ourselves and ends the exchange. It reports whether the connection goes on.
@@ -26,8 +27,8 @@ func (e *serving) reply(r *exchange.Reply) bool {
 	s.line = append(append(s.line, r.Text...), '\n')
 	s.fields = s.x.ReplyFields(s.fields[:0], r)
 	var err error
-	s.out, err = h1.AppendResponseHead(s.out[:0], &h1.ResponseHead{
-		Status: r.Status, Fields: s.fields, Length: int64(len(s.line)), Close: !keep, KeepAlive10: keep && s.req.Minor == 0,
+	s.out, err = h1.AppendResponseHead(s.out[:0], &msg.ResponseHead{
+		Status: r.Status, Fields: s.fields, Length: int64(len(s.line)), Close: !keep, KeepAlive10: keep && s.req.Version == msg.HTTP10,
 	})
 	var f *fault.Error
 	if err != nil {

@@ -17,19 +17,17 @@ func (e *serving) report() {
 	p, x, t := e.c.p, &e.s.x, &e.s.x.Times
 	o := stats.Outcome{
 		Listener: e.c.l.Index, Route: -1, Pool: -1, Status: x.Status, Duration: t.End.Sub(t.FirstByte), In: e.bytesIn, Out: e.bytesOut,
-		Retries: max(0, x.Attempts-1), Rejected: x.Own, Unpaid: x.Unpaid, Cut: x.Cut, ClientAborted: x.Status == 499 || x.ClientLeft,
+		Retries: max(0, x.Attempts-1), Rejected: x.Own && x.Status >= 400, Unpaid: x.Unpaid, Cut: x.Cut, ClientAborted: x.Status == 499 || x.ClientLeft,
 	}
 	if e.counted {
-		o.Route, o.Pool = x.Route.ID, x.Route.Pool.ID
-		if x.Unavailable {
-			p.stats.Unavailable(x.Route.Pool.ID)
+		o.Route = x.Route.ID
+		if pool := x.Route.Pool; pool != nil {
+			o.Pool = pool.ID
+			e.countFor(pool)
 		}
-		if x.Hedge != exchange.NotHedged {
-			p.stats.Hedged(x.Route.Pool.ID, x.Hedge == exchange.HedgeWon)
-		}
-		if x.Queue != exchange.NotQueued {
-			p.stats.Queued(x.Route.Pool.ID, x.Queue == exchange.QueueFull, x.Queue == exchange.QueueTimes)
-		}
+	}
+	if x.Switched() {
+		o.Duration = t.Response.Sub(t.FirstByte) // what clients wait for
 	}
 	p.stats.Exchange(&o)
 	if p.log == nil {
@@ -40,27 +38,41 @@ func (e *serving) report() {
 	p.flush = true
 }
 
+// countFor counts what of an exchange is the pool's alone.
+func (e *serving) countFor(p *pool.Pool) {
+	x, s := &e.s.x, e.c.p.stats
+	if x.Unavailable {
+		s.Unavailable(p.ID)
+	}
+	if x.Hedge != exchange.NotHedged {
+		s.Hedged(p.ID, x.Hedge == exchange.HedgeWon)
+	}
+	if x.Queue != exchange.NotQueued {
+		s.Queued(p.ID, x.Queue == exchange.QueueFull, x.Queue == exchange.QueueTimes)
+	}
+}
+
 func (e *serving) record() accesslog.Record {
 	x, req, t := &e.s.x, &e.s.req, &e.s.x.Times
 	e.s.line = append(append(e.s.line[:0], req.Path...), req.Query...)
 	r := accesslog.Record{
-		Time: t.FirstByte, RequestID: x.RequestID(), Client: x.ClientAddr(), Listener: e.c.l.Name, Protocol: "HTTP/1.1",
+		Time: t.FirstByte, RequestID: x.RequestID(), Client: x.ClientAddr(), Listener: e.c.l.Name, Protocol: req.Version.String(),
 		Method: req.Method, Host: req.Authority, Path: e.s.line, Status: x.Status, BytesIn: e.bytesIn, BytesOut: e.bytesOut,
 		Attempts: x.Attempts, Queued: x.Place, Hedge: hedgeEnds[x.Hedge],
 		TLS: e.c.tls, Idle: span(t.Since, t.FirstByte), Head: span(t.FirstByte, t.Head), Queue: span(t.Head, t.Chosen), Connect: span(t.Chosen, t.Connected),
 		Response: span(t.Connected, t.Response), Body: span(t.Response, t.End), Active: span(t.FirstByte, t.End),
 	}
-	switch {
-	case len(req.Method) == 0: // its head was never understood
+	if len(req.Method) == 0 { // its head was never understood
 		r.Protocol = ""
-	case req.Minor == 0:
-		r.Protocol = "HTTP/1.0"
 	}
 	if x.Cut {
 		r.Body = -1
 	}
 	if x.Route != nil {
-		r.Route, r.Pool = x.Route.Name, x.Route.Pool.Name
+		r.Route = x.Route.Name
+		if x.Route.Pool != nil {
+			r.Pool = x.Route.Pool.Name
+		}
 	}
 	if s := x.Server(); s != nil {
 		r.Server = s.Name
@@ -85,6 +97,9 @@ func (e *serving) reportAttempt(f *fault.Error) {
 	x, status := &e.s.x, 0
 	if x.Times.Response != 0 {
 		status = e.s.resp.Status
+		if x.Switched() {
+			status = x.Status // its head is gone
+		}
 	}
 	e.countAttempt(x.Server(), x.Times.Chosen, status, f)
 }
@@ -95,6 +110,9 @@ func (e *serving) countAttempt(server *pool.Server, chosen clock.Instant, status
 		return
 	}
 	a := stats.Attempt{Server: server.ID, Status: status, Duration: e.now().Sub(chosen), In: e.serverIn, Out: e.serverOut}
+	if x := &e.s.x; x.Switched() {
+		a.Duration = x.Times.Response.Sub(chosen)
+	}
 	e.c.p.stats.Attempt(&a)
 	if f != nil && f.Side == fault.Server {
 		e.c.p.stats.Failed(server.ID, f.Kind)

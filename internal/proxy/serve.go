@@ -50,6 +50,8 @@ func (e *serving) serveOne() bool {
 			step = e.awaitServer()
 		case exchange.Relay:
 			return e.relay()
+		case exchange.Upgrade:
+			return e.upgrade()
 		case exchange.Answer:
 			return e.reply(&step.Reply)
 		}
@@ -119,5 +121,8 @@ func (e *serving) begin() {
 
 // keepAlive tells whether the client's connection may go on after this exchange, as far as is known now.
 func (e *serving) keepAlive() bool {
+	if e.s.x.Upgrade() != nil && e.c.Unread() > 0 {
+		return false // the client has not waited for the answer: what it sent is no request
+	}
 	return e.s.req.KeepAlive && !e.c.p.draining
 }

@@ -37,7 +37,7 @@ func Build(listeners []Listener) (*Table, []Warning, error) {
 }
 
 func newRule(route *Route, m *Match) (*rule, error) {
-	if route.Pool == nil {
+	if route.Pool == nil && route.HTTPSPort == 0 {
 		return nil, errors.New("no pool")
 	}
 	host, err := parseHost(m.Host)

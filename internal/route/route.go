@@ -16,10 +16,14 @@ type Route struct {
 	Name     string
 	ID       int           // the number by which the statistics know the route
 	Index    int           // its place among all routes of the table, from 0; Build sets it
-	Pool     *pool.Pool    // where its requests go
+	Pool     *pool.Pool    // where its requests go; nil where HTTPSPort is not 0
 	Affinity affinity.Kind // nil: none
 	Timeouts Timeouts
 	Retry    Retry
+	Upgrades [][]byte // the protocols that a connection may be upgraded to, in lower case
+
+	HTTPSPort int    // requests are redirected to HTTPS at this port; 0: they are not
+	HSTS      []byte // the value of Strict-Transport-Security that all answers have; empty: as the server says
 }
 
 // Retry says when a request is tried again. The zero Retry tries nothing again. Defaults are those of the configuration.
@@ -57,6 +61,7 @@ type Timeouts struct {
 	Request    time.Duration // the whole exchange
 	Idle       time.Duration // a client's connection between two requests
 	ServerIdle time.Duration // an unused connection to a server
+	RelayIdle  time.Duration // nothing either way after an upgrade
 	BodyRate   int           // bytes a second that a body must come with at least, over any 30 s
 }
 

@@ -12,13 +12,11 @@ import (
 	"time"
 
 	"poise/internal/fiber"
+	"poise/internal/sys"
 )
 
 // maxRecord is how much a record holds.
 const maxRecord = 16 << 10
-
-// Memory is what connections of one loop share.
-type Memory struct{ gather []byte }
 
 // Conn is TLS on a connection. It is a fiber.Filter.
 type Conn struct {
@@ -28,14 +26,48 @@ type Conn struct {
 }
 
 // Server makes the handshake of an accepted connection. It is called in a fiber, with c's deadlines set, and returns with TLS between c and its users; what the
-// client has sent behind the handshake is unread then. After an error c has to be closed: an alert may be queued.
-func Server(c *fiber.Conn, config *tls.Config, m *Memory) (*Conn, error) {
-	s := &Conn{wire: wire{conn: c}, mem: m}
-	s.tls = tls.Server(&s.wire, config)
-	if err := s.tls.Handshake(); err != nil {
+// client has sent behind the handshake is unread then. After an error c has to be closed: an alert may be queued. pace, where not nil, is called before the
+// handshake begins to work, and after each wait: it may yield.
+func Server(c *fiber.Conn, config *tls.Config, m *Memory, pace func()) (*Conn, error) {
+	if err := awaitRecord(c); err != nil {
 		return nil, err
 	}
-	s.wire.open = true
+	if pace != nil {
+		pace()
+	}
+	return handshake(c, m, func(w *wire) *tls.Conn {
+		w.pace = pace
+		return tls.Server(w, config)
+	})
+}
+
+// awaitRecord waits until the client's first record is there. So one that stops amid it has cost neither the state of a
+// handshake nor the stack that works on it. What is no record of a handshake is not waited for: crypto/tls says what is wrong with it.
+func awaitRecord(c *fiber.Conn) error {
+	const head, handshake = 5, 22
+	for {
+		b := c.Buffered()
+		if len(b) >= head {
+			if n := int(b[3])<<8 | int(b[4]); b[0] != handshake || n > maxRecord || len(b) >= head+n {
+				return nil
+			}
+		}
+		if err := c.Fill(); err != nil {
+			return err
+		}
+	}
+}
+
+func handshake(c *fiber.Conn, m *Memory, side func(*wire) *tls.Conn) (*Conn, error) {
+	s := &Conn{wire: wire{conn: c}, mem: m}
+	s.tls = side(&s.wire)
+	m.lendHello(s.tls)
+	err := s.tls.Handshake()
+	m.takeBack(s.tls)
+	if err != nil {
+		return nil, err
+	}
+	s.wire.open, s.wire.pace = true, nil
 	c.SetFilter(s)
 	return s, nil
 }
@@ -46,20 +78,33 @@ func (s *Conn) State() tls.ConnectionState { return s.tls.ConnectionState() }
 // Open appends to plain what has come.
 func (s *Conn) Open(plain, raw []byte) ([]byte, error) {
 	s.wire.in = raw
-	defer func() { s.wire.in = nil }()
-	for {
+	s.mem.lend(s.tls)
+	defer s.opened()
+	for s.left() {
 		if cap(plain)-len(plain) < maxRecord {
 			plain = append(make([]byte, 0, 2*cap(plain)+maxRecord), plain...)
 		}
 		n, err := s.tls.Read(plain[len(plain):cap(plain)])
 		plain = plain[:len(plain)+n]
 		if err == errEmpty {
-			return plain, nil
+			break
 		}
 		if err != nil {
 			return plain, err
 		}
 	}
+	return plain, nil
+}
+
+// left tells whether a read may find something. What it returns has room for a record, so it never leaves a part of one.
+func (s *Conn) left() bool {
+	records, _ := sys.TLSBuffers(s.tls)
+	return len(s.wire.in) > 0 || records == nil || records.Len() > 0
+}
+
+func (s *Conn) opened() {
+	s.wire.in = nil
+	s.mem.takeBack(s.tls)
 }
 
 // Seal appends to raw the records for bufs. Small ones share a record: a head and the beginning of its body.
@@ -103,13 +148,19 @@ type wire struct {
 	conn    *fiber.Conn
 	in      []byte // has come, and was not taken yet
 	out     []byte // sealed
+	pace    func() // nil: none
 	open    bool   // the handshake is over: nothing waits any more
 	sealing bool   // what is written goes to out
 }
 
 func (w *wire) Read(p []byte) (int, error) {
 	if !w.open {
-		return w.conn.Read(p)
+		waits := w.conn.Unread() == 0
+		n, err := w.conn.Read(p)
+		if waits && err == nil && w.pace != nil {
+			w.pace()
+		}
+		return n, err
 	}
 	if len(w.in) == 0 {
 		return 0, errEmpty

@@ -37,19 +37,20 @@ type echo struct {
 	mem    secure.Memory
 	last   string     // ends the connection as it comes
 	gone   chan error // how the connections ended that were idle, or whose handshake failed
-	made   map[*fiber.Conn]bool
+	made   map[*fiber.Conn]*secure.Conn
 }
 
 func (e *echo) Serve(c *fiber.Conn) {
-	if !e.made[c] {
+	if e.made[c] == nil {
 		c.ReadBy(c.Loop().Now().Add(5 * time.Second))
-		if _, err := secure.Server(c, e.config, &e.mem); err != nil {
+		s, err := secure.Server(c, e.config, &e.mem, nil)
+		if err != nil {
 			_ = c.Close()
 			e.gone <- err
 			return
 		}
 		c.ReadBy(0)
-		e.made[c] = true
+		e.made[c] = s
 	}
 	for c.Unread() > 0 {
 		b := c.Buffered()
@@ -88,7 +89,7 @@ func (e *echo) wantGone(t *testing.T, want error) {
 // serve echoes at an address.
 func serve(t *testing.T, l *fiber.Loop, config *tls.Config) (e *echo, addr string) {
 	t.Helper()
-	e = &echo{config: config, last: "bye", gone: make(chan error, 100), made: map[*fiber.Conn]bool{}}
+	e = &echo{config: config, last: "bye", gone: make(chan error, 100), made: map[*fiber.Conn]*secure.Conn{}}
 	a, _ := sys.ParseAddr("127.0.0.1:0")
 	fd, err := sys.Listen(a, true)
 	if err != nil {

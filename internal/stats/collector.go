@@ -40,6 +40,14 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	if c.source.Reloads != nil {
 		w.reloads(c.source.Reloads())
 	}
+	if c.source.Renewals != nil {
+		n := c.source.Renewals()
+		w.counter(certificateReloads, n.Succeeded, "success")
+		w.counter(certificateReloads, n.Failed, "failure")
+		for _, x := range n.Certificates {
+			w.gauge(certificateEnd, float64(x.NotAfter.Unix()), x.Listener, x.Certificate)
+		}
+	}
 	if c.source.LogDropped != nil {
 		w.counter(accessLogDropped, c.source.LogDropped())
 	}
@@ -54,11 +62,12 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	listenerRequests     = describe("listener_requests_total", "Exchanges that ended, by the class of the status that the client got.", "listener", "code")
-	listenerRejected     = describe("listener_rejected_requests_total", "Exchanges that Poise answered itself, by status.", "listener", "status")
+	listenerRejected     = describe("listener_rejected_requests_total", "Exchanges that Poise answered itself with an error, by status.", "listener", "status")
 	listenerReceived     = describe("listener_received_bytes_total", "Bytes received from clients.", "listener")
 	listenerSent         = describe("listener_sent_bytes_total", "Bytes sent to clients.", "listener")
 	listenerOpened       = describe("listener_connections_opened_total", "Connections accepted from clients.", "listener")
-	listenerHandshakes   = describe("listener_tls_handshakes_total", "TLS handshakes, by how they ended: ok or failed.", "listener", "result")
+	listenerHandshakes   = describe("listener_tls_handshakes_total", "TLS handshakes, by how they ended: ok, failed or displaced.", "listener", "result")
+	listenerResumed      = describe("listener_tls_resumptions_total", "TLS handshakes that resumed a session.", "listener")
 	listenerRefused      = describe("listener_connections_refused_total", "Connections closed at once because a limit was reached.", "listener")
 	listenerConnections  = describe("listener_connections", "Connections with clients that are open.", "listener")
 	listenerClientAborts = describe("listener_client_aborts_total", "Exchanges that the client left before they ended.", "listener")
@@ -67,6 +76,7 @@ var (
 	routeDurations = describe("route_duration_seconds", "Time from a request's first byte to the response's last.", "listener", "route")
 	routeReceived  = describe("route_received_bytes_total", "Bytes received from clients.", "listener", "route")
 	routeSent      = describe("route_sent_bytes_total", "Bytes sent to clients.", "listener", "route")
+	routeUpgraded  = describe("route_upgraded_requests", "Of the exchanges in flight, those whose connections were upgraded.", "listener", "route")
 	routeInFlight  = describe("route_in_flight_requests", "Exchanges that have begun and not ended.", "listener", "route")
 	routeCut       = describe("route_aborted_after_head_total", "Responses that broke off after their head was sent.", "listener", "route")
 
@@ -114,6 +124,10 @@ var (
 	configAt     = describe("config_last_reload_timestamp_seconds", "When the configuration that runs was read, in seconds since 1970.")
 	configCounts = describe("config_reloads_total", "Reloads of the configuration, by result.", "result")
 
+	certificateReloads = describe("certificate_reloads_total", "Certificates whose files have changed, by whether the new ones could be used.", "result")
+	certificateEnd     = describe("certificate_not_after_timestamp_seconds", "When a certificate that clients are shown expires, in seconds since 1970.",
+		"listener", "certificate")
+
 	accessLogDropped     = describe("access_log_dropped_total", "Records that were not written, because the sink did not take them.")
 	accessLogWriteErrors = describe("access_log_write_errors_total", "Writes of the access log that failed; their records are kept, and tried again every second.")
 )
@@ -139,6 +153,8 @@ func (w writer) listener(l *Listener, name string) {
 	w.counter(listenerRefused, l.Refused, name)
 	w.counter(listenerHandshakes, l.Shaken, name, "ok")
 	w.counter(listenerHandshakes, l.Unshaken, name, "failed")
+	w.counter(listenerHandshakes, l.Displaced, name, "displaced")
+	w.counter(listenerResumed, l.Resumed, name)
 	w.gauge(listenerConnections, float64(l.Connections), name)
 	w.counter(listenerClientAborts, l.ClientAborts, name)
 }
@@ -149,6 +165,7 @@ func (w writer) route(r *Route, listener, name string) {
 	w.counter(routeReceived, r.In, listener, name)
 	w.counter(routeSent, r.Out, listener, name)
 	w.gauge(routeInFlight, float64(r.InFlight), listener, name)
+	w.gauge(routeUpgraded, float64(r.Upgraded), listener, name)
 	w.counter(routeCut, r.Cut, listener, name)
 }
 

@@ -18,6 +18,8 @@ type Source struct {
 	Names func() Names
 	// Reloads tells of reloads of the configuration; nil where there are none.
 	Reloads func() Reloads
+	// Renewals tells of certificates whose files have changed; nil where there are none.
+	Renewals func() Renewals
 	// LogDropped is the number of records that the access log dropped; nil where there is no log.
 	LogDropped func() uint64
 	// LogWriteErrors is the number of the access log's writes that failed; nil where there is no log.
@@ -31,6 +33,19 @@ type Reloads struct {
 	OK                bool      // the last one; true before the first
 	Last              time.Time // when one last succeeded; before the first the start
 	Succeeded, Failed uint64
+}
+
+// Renewals count certificates whose files have changed.
+type Renewals struct {
+	Succeeded, Failed uint64
+	Certificates      []Expiry // that are shown now; a listener has each once
+}
+
+// Expiry is when a certificate of a listener ends.
+type Expiry struct {
+	Listener    string
+	Certificate string // its file
+	NotAfter    time.Time
 }
 
 // Names give labels to numbers. Each name is unique in its scope: routes of a listener, servers of a pool.

@@ -74,7 +74,9 @@ type Listener struct {
 	Opened       uint64                      // connections accepted
 	Refused      uint64                      // connections closed at once because of a limit
 	Shaken       uint64                      // TLS handshakes
+	Resumed      uint64                      // of them, those that resumed a session
 	Unshaken     uint64                      // TLS handshakes that failed
+	Displaced    uint64                      // TLS handshakes that were ended because there were too many
 	Connections  int64                       // open now
 	Rejected     [len(rejections) + 1]uint64 // exchanges that Poise answered itself, as rejections lists them
 	ClientAborts uint64
@@ -86,6 +88,7 @@ type Route struct {
 	Durations Histogram
 	In, Out   uint64
 	InFlight  int64
+	Upgraded  int64  // of those
 	Cut       uint64 // responses that broke off after their head
 }
 
@@ -152,7 +155,9 @@ func (l *Listener) add(o *Listener) {
 	l.Opened += o.Opened
 	l.Refused += o.Refused
 	l.Shaken += o.Shaken
+	l.Resumed += o.Resumed
 	l.Unshaken += o.Unshaken
+	l.Displaced += o.Displaced
 	l.Connections += o.Connections
 	addAll(l.Rejected[:], o.Rejected[:])
 	l.ClientAborts += o.ClientAborts
@@ -164,6 +169,7 @@ func (r *Route) add(o *Route) {
 	r.In += o.In
 	r.Out += o.Out
 	r.InFlight += o.InFlight
+	r.Upgraded += o.Upgraded
 	r.Cut += o.Cut
 }
 

@@ -83,6 +83,20 @@ func (l *Loop) Exchange(o *Outcome) {
 	}
 }
 
+// UpgradeBegun counts an exchange on a route whose connections were upgraded; UpgradeEnded must follow.
+func (l *Loop) UpgradeBegun(route int) {
+	if r := slot(&l.s.Routes, route); r != nil {
+		r.Upgraded++
+	}
+}
+
+// UpgradeEnded ends what UpgradeBegun began.
+func (l *Loop) UpgradeEnded(route int) {
+	if r := slot(&l.s.Routes, route); r != nil {
+		r.Upgraded--
+	}
+}
+
 // Attempt counts an attempt that ended, well or not.
 func (l *Loop) Attempt(a *Attempt) {
 	s := slot(&l.s.Servers, a.Server)
@@ -151,12 +165,22 @@ func (l *Loop) ClientClosed(listener int) {
 	}
 }
 
-// Handshake counts a TLS handshake of a client.
-func (l *Loop) Handshake(listener int, ok bool) {
+// Handshake counts a TLS handshake of a client; resumed: it went on with a session of before.
+func (l *Loop) Handshake(listener int, resumed bool) {
+	if li := slot(&l.s.Listeners, listener); li != nil {
+		li.Shaken++
+		if resumed {
+			li.Resumed++
+		}
+	}
+}
+
+// HandshakeFailed counts one that did not end well; displaced: to make room for others.
+func (l *Loop) HandshakeFailed(listener int, displaced bool) {
 	switch li := slot(&l.s.Listeners, listener); {
 	case li == nil:
-	case ok:
-		li.Shaken++
+	case displaced:
+		li.Displaced++
 	default:
 		li.Unshaken++
 	}

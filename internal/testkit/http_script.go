@@ -67,8 +67,8 @@ func FieldsOf(head, name string) []string {
 
 // Reset closes the connection with a reset.
 func (p *Peer) Reset() {
-	_ = p.Conn.(*net.TCPConn).SetLinger(0)
-	_ = p.Close()
+	_ = p.TCP.SetLinger(0)
+	_ = p.TCP.Close()
 }
 
 // AwaitEnd reads until the other side has closed, and tells what came.

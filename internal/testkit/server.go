@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -15,7 +16,9 @@ import (
 type Server struct {
 	Addr string
 
-	ln   net.Listener
+	ln     net.Listener
+	secure atomic.Pointer[tls.Config] // nil: it speaks clear text
+
 	mu   sync.Mutex // guards the fields below
 	got  []byte
 	n    int
@@ -25,12 +28,18 @@ type Server struct {
 // Peer is a server's side of one connection.
 type Peer struct {
 	net.Conn
-	R *bufio.Reader
+	TCP *net.TCPConn // below TLS, if there is any
+	R   *bufio.Reader
 	// Number counts the server's connections from 1.
 	Number int
+
+	server recorder
 }
 
 var addresses atomic.Uint32
+
+// servers are all that Serve has started, by their addresses.
+var servers sync.Map
 
 // ownAddress is port 0 of a loopback address that nothing else of this process uses, so that the port of a server that has stopped is not given to
 // somebody else while a test counts on its refusing.
@@ -47,6 +56,8 @@ func Serve(t testing.TB, script func(p *Peer)) *Server {
 		t.Fatal(err)
 	}
 	s := &Server{Addr: ln.Addr().String(), ln: ln, open: map[net.Conn]bool{}}
+	servers.Store(s.Addr, s)
+	t.Cleanup(func() { servers.Delete(s.Addr) })
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -56,7 +67,7 @@ func Serve(t testing.TB, script func(p *Peer)) *Server {
 			}
 			p := s.add(c)
 			wg.Go(func() {
-				defer s.remove(c)
+				defer s.remove(p)
 				script(p)
 			})
 		}
@@ -75,14 +86,19 @@ func (s *Server) add(c net.Conn) *Peer {
 	s.n++
 	s.open[c] = true
 	_ = c.SetDeadline(time.Now().Add(2 * Patience))
-	return &Peer{Conn: c, R: bufio.NewReader(io.TeeReader(c, recorder{s})), Number: s.n}
+	p := &Peer{Conn: c, TCP: c.(*net.TCPConn), Number: s.n, server: recorder{s}}
+	if config := s.secure.Load(); config != nil {
+		p.Conn = tls.Server(c, config)
+	}
+	p.R = bufio.NewReader(io.TeeReader(p.Conn, p.server))
+	return p
 }
 
-func (s *Server) remove(c net.Conn) {
-	_ = c.Close()
+func (s *Server) remove(p *Peer) {
+	_ = p.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.open, c)
+	delete(s.open, p.TCP)
 }
 
 type recorder struct{ s *Server }
@@ -131,6 +147,24 @@ func (p *Peer) ReadHead() (string, error) {
 		}
 	}
 }
+
+// CloseWrite says that nothing more follows.
+func (p *Peer) CloseWrite() error {
+	if c, ok := p.Conn.(*tls.Conn); ok {
+		if err := c.CloseWrite(); err != nil {
+			return err
+		}
+	}
+	return p.TCP.CloseWrite()
+}
+
+// Over is the peer with what is sent and read going over c, which is above its connection.
+func (p *Peer) Over(c net.Conn) *Peer {
+	return &Peer{Conn: c, TCP: p.TCP, R: bufio.NewReader(io.TeeReader(c, p.server)), Number: p.Number, server: p.server}
+}
+
+// Recorder keeps what is written to it as if it had come.
+func (p *Peer) Recorder() io.Writer { return p.server }
 
 // Send writes s.
 func (p *Peer) Send(s string) error {

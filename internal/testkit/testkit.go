@@ -7,6 +7,7 @@ package testkit
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"os"
@@ -28,25 +29,49 @@ const Patience = 10 * time.Second
 type Setup struct {
 	Driver string
 	Loops  int
-	TLS    bool // between clients and Poise, where a test does not say anything of it
+	// TLS between clients and Poise, and between Poise and servers, where a test does not say anything of it.
+	TLS, ServerTLS bool
 }
 
-func (s Setup) String() string {
-	if s.TLS {
-		return fmt.Sprintf("%s/%d/tls", s.Driver, s.Loops)
+func (s Setup) String() string { return fmt.Sprintf("%s/%d", s.Driver, s.Loops) + s.suffix() }
+
+// Suffixes of a setup's name.
+const (
+	tlsSuffix        = "/tls"
+	tlsClientsSuffix = "/tls-clients"
+	tlsServersSuffix = "/tls-servers"
+)
+
+func (s Setup) suffix() string {
+	switch {
+	case s.TLS && s.ServerTLS:
+		return tlsSuffix
+	case s.TLS:
+		return tlsClientsSuffix
+	case s.ServerTLS:
+		return tlsServersSuffix
 	}
-	return fmt.Sprintf("%s/%d", s.Driver, s.Loops)
+	return ""
 }
 
 // InClear skips a test that needs to see what is sent, or when, over a setup where TLS is in between.
 func (s Setup) InClear(t testing.TB) {
 	t.Helper()
-	if s.TLS {
+	if s.TLS || s.ServerTLS {
 		t.Skip("needs clear text")
 	}
 }
 
-// SetupsVariable names the environment variable that lists the setups, such as "net/1,net/2/tls".
+// ServersInClear skips a test whose servers cannot speak TLS over a setup in which they would have to.
+func (s Setup) ServersInClear(t testing.TB) {
+	t.Helper()
+	if s.ServerTLS {
+		t.Skip("needs servers in clear text")
+	}
+}
+
+// SetupsVariable names the environment variable that lists the setups, such as "net/1,net/2/tls"; a suffix says who speaks TLS: /tls all, /tls-clients and
+// /tls-servers only those.
 const SetupsVariable = "POISE_TEST_SETUPS"
 
 // Setups are those that the environment names; else every driver with 1 and 2 loops, and with 4 over TLS.
@@ -59,8 +84,19 @@ func Setups(t testing.TB) []Setup {
 	var setups []Setup
 	for _, name := range strings.Split(list, ",") {
 		var s Setup
-		name, s.TLS = strings.CutSuffix(name, "/tls")
-		driver, loops, ok := strings.Cut(name, "/")
+		driver, rest, ok := strings.Cut(name, "/")
+		loops, secured, _ := strings.Cut(rest, "/")
+		switch "/" + secured {
+		case "/":
+		case tlsSuffix:
+			s.TLS, s.ServerTLS = true, true
+		case tlsClientsSuffix:
+			s.TLS = true
+		case tlsServersSuffix:
+			s.ServerTLS = true
+		default:
+			ok = false
+		}
 		if _, err := fmt.Sscanf(loops, "%d", &s.Loops); !ok || err != nil {
 			t.Fatalf("%s: %q is no driver/loops", SetupsVariable, name)
 		}
@@ -101,6 +137,7 @@ type Poise struct {
 
 	head string       // what Start adds to a configuration
 	cert *Certificate // of the listeners that have none of their own; nil: they speak clear text
+	back *Certificate // likewise of the servers
 	text atomic.Pointer[string]
 }
 
@@ -122,6 +159,9 @@ func Start(t testing.TB, s Setup, yaml string) *Poise {
 	p.head = head
 	if s.TLS {
 		p.cert = NewCertificate(t, "poise.test")
+	}
+	if s.ServerTLS {
+		p.back = serverCertificate(t)
 	}
 	p.write(yaml)
 	c, problems := p.load()
@@ -149,6 +189,14 @@ func Start(t testing.TB, s Setup, yaml string) *Poise {
 	return p
 }
 
+// ClientTLS is what a client needs at Addr; nil: clear text.
+func (p *Poise) ClientTLS() *tls.Config {
+	if config, ok := overTLS.Load(p.Addr); ok {
+		return config.(*tls.Config)
+	}
+	return nil
+}
+
 func (p *Poise) write(yaml string) {
 	text := p.head + yaml
 	p.text.Store(&text)
@@ -161,7 +209,29 @@ func (p *Poise) load() (*config.Config, config.Problems) {
 			l.TLS = &config.ListenerTLS{MinVersion: "1.2", Certificates: []*config.Certificate{{Cert: p.cert.CertFile, Key: p.cert.KeyFile}}}
 		}
 	}
+	if c != nil && p.back != nil {
+		p.secureServers(c)
+	}
 	return c, problems
+}
+
+// secureServers has TLS spoken to the pools that only have servers of this package.
+func (p *Poise) secureServers(c *config.Config) {
+	for _, pool := range c.Pools {
+		ours := pool.ServerTLS == nil
+		for _, s := range pool.Servers {
+			_, known := servers.Load(string(s.Address))
+			ours = ours && known
+		}
+		if !ours {
+			continue
+		}
+		pool.ServerTLS = &config.ServerTLS{ServerName: "server.test", CA: p.back.CertFile, MinVersion: "1.2"}
+		for _, s := range pool.Servers {
+			server, _ := servers.Load(string(s.Address))
+			server.(*Server).secure.Store(&tls.Config{Certificates: []tls.Certificate{p.back.Certificate}})
+		}
+	}
 }
 
 // clear are the listeners that speak clear text and need not.

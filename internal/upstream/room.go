@@ -3,16 +3,20 @@ package upstream
 import (
 	"errors"
 	"os"
+	"sync/atomic"
 
 	"poise/internal/fault"
 	"poise/internal/pool"
 )
 
 // Peers are the loops of a process, each with its connections to servers.
-type Peers struct{ loops []*Loop }
+type Peers struct {
+	loops []*Loop
+	tls   atomic.Pointer[TLS] // nil: no pool's servers speak it
+}
 
 // NewPeers is for n loops.
-func NewPeers(n int) *Peers { return &Peers{make([]*Loop, n)} }
+func NewPeers(n int) *Peers { return &Peers{loops: make([]*Loop, n)} }
 
 var errNoRoom = errors.New("the server has max_connections, and none ended in time")
 

@@ -5,6 +5,7 @@
 package upstream
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"poise/internal/fault"
 	"poise/internal/fiber"
 	"poise/internal/pool"
+	"poise/internal/secure"
 	"poise/internal/stats"
 	"poise/internal/sys"
 )
@@ -26,10 +28,14 @@ type Loop struct {
 	keep    int // idle connections per server
 	peers   *Peers
 	servers []*server
+	tls     *TLS // that servers were set by
+	secure  secure.Memory
 }
 
 // server is what a loop keeps for a server, at the place of its ID. Its idle connections form a list, the one used last in front.
 type server struct {
+	of          *pool.Server
+	base, tls   *tls.Config // how it is spoken to, as its pool has it and as it is for this server; nil: in clear text
 	addr        sys.Addr
 	err         error // the address cannot be dialled
 	first, last *Conn
@@ -53,6 +59,7 @@ type Conn struct {
 	owner      *Loop
 	of         *pool.Server
 	server     *server
+	base       *tls.Config
 	id         int
 	since      clock.Instant // idle since
 	prev, next *Conn
@@ -70,6 +77,7 @@ type Want struct {
 
 // Get returns an idle connection, or dials. The fault is Safe: nothing of the request was sent.
 func (l *Loop) Get(w *Want) (*Conn, *fault.Error) {
+	l.renew()
 	s := l.serverOf(w.Server)
 	if s.err != nil {
 		return nil, &fault.Error{Side: fault.Server, Op: fault.Connect, Safe: true, Err: s.err}
@@ -87,9 +95,14 @@ func (l *Loop) Get(w *Want) (*Conn, *fault.Error) {
 	if err != nil {
 		return nil, connectFault(err, w.Client)
 	}
+	if s.tls != nil {
+		if f := l.handshake(s, w, fc); f != nil {
+			return nil, f
+		}
+	}
 	s.open++
 	l.stats.ServerOpened(w.Server.ID)
-	return &Conn{Conn: fc, owner: l, of: w.Server, server: s, id: w.Server.ID}, nil
+	return &Conn{Conn: fc, owner: l, of: w.Server, server: s, base: s.base, id: w.Server.ID}, nil
 }
 
 // idleConn takes the idle connection that was used last.
@@ -112,8 +125,11 @@ func (l *Loop) serverOf(ps *pool.Server) *server {
 		l.servers = append(l.servers, nil)
 	}
 	if l.servers[ps.ID] == nil {
-		s := &server{}
+		s := &server{of: ps}
 		s.addr, s.err = sys.ParseAddr(ps.Address)
+		if l.tls != nil {
+			s.speak(*l.tls)
+		}
 		l.servers[ps.ID] = s
 	}
 	return l.servers[ps.ID]
@@ -121,7 +137,8 @@ func (l *Loop) serverOf(ps *pool.Server) *server {
 
 // Keep gives the connection back for other exchanges, for at most idle. Nothing may be unread on it.
 func (c *Conn) Keep(idle time.Duration) {
-	if c.server.idle >= c.owner.keep || idle <= 0 || c.Unread() > 0 || c.Broken() != nil || c.of.Removed() || c.of.Crowded() {
+	if c.server.idle >= c.owner.keep || idle <= 0 || c.Unread() > 0 || c.Broken() != nil || c.of.Removed() || c.of.Crowded() ||
+		c.base != c.server.base {
 		c.Close()
 		return
 	}
@@ -177,6 +194,16 @@ func (c *Conn) Close() {
 	c.server.open--
 	c.owner.stats.ServerClosed(c.id)
 	c.Conn.Abort()
+}
+
+// Finish is Close, but what was sent arrives, and then an end in good order.
+func (c *Conn) Finish() {
+	if !c.closed {
+		c.closed = true
+		c.server.open--
+		c.owner.stats.ServerClosed(c.id)
+		_ = c.Conn.Close()
+	}
 }
 
 // CloseIdle closes every idle connection to the server with the given ID: it has left its pool.

@@ -80,7 +80,7 @@ func start(t *testing.T, args ...string) *poise {
 		}
 		for s := bufio.NewScanner(strings.NewReader(p.out.String())); s.Scan(); {
 			if f := strings.Fields(s.Text()); len(f) >= 2 && f[0] == "listener" {
-				p.Addr = f[len(f)-1]
+				p.Addr = strings.TrimPrefix(f[len(f)-1], "https://")
 				return true
 			}
 		}

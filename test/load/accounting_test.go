@@ -22,7 +22,7 @@ import (
 const (
 	// requestsVariable names the environment variable that says how many requests a driver gets.
 	requestsVariable = "POISE_TEST_REQUESTS"
-	someRequests     = 20_000
+	someRequests     = 12_000
 	clients          = 32
 	servers          = 4
 	// killEvery is the time from one server's death to the next one's; the one before is up again by then.
@@ -34,7 +34,22 @@ const (
 // TestAccounting sends requests through Poise while one server after the other is killed and comes back, and then accounts for each of them: by what
 // the client got, what the servers did, what Poise counted and what it logged.
 func TestAccounting(t *testing.T) {
-	n := someRequests
+	n := wanted(t, someRequests)
+	eachDriver(t, 2, func(t *testing.T, s testkit.Setup) { account(t, s, n) })
+}
+
+// TestAccountingOverTLS is TestAccounting with TLS on both sides.
+func TestAccountingOverTLS(t *testing.T) {
+	n := wanted(t, someRequests)
+	eachDriver(t, 2, func(t *testing.T, s testkit.Setup) {
+		s.TLS, s.ServerTLS = true, true
+		account(t, s, n)
+	})
+}
+
+// wanted is how many requests a driver gets.
+func wanted(t *testing.T, n int) int {
+	t.Helper()
 	if s := os.Getenv(requestsVariable); s != "" {
 		var err error
 		if n, err = strconv.Atoi(s); err != nil {
@@ -44,17 +59,19 @@ func TestAccounting(t *testing.T) {
 	if testing.Short() {
 		n = min(n, 4000)
 	}
-	eachDriver(t, 2, func(t *testing.T, s testkit.Setup) {
-		b := begin(t, s, n)
-		b.killServers(t, b.send())
-		b.outcomes = b.outcomes[:min(len(b.outcomes), int(b.next.Load()))] // fewer after too many faults
-		b.checkOutcomes(t)
-		b.checkServers(t)
-		b.checkMetrics(t)
-		b.poise.App.Stop() // writes the log's last records
-		b.checkLog(t)
-		t.Log(b.summary())
-	})
+	return n
+}
+
+func account(t *testing.T, s testkit.Setup, n int) {
+	b := begin(t, s, n)
+	b.killServers(t, b.send())
+	b.outcomes = b.outcomes[:min(len(b.outcomes), int(b.next.Load()))] // fewer after too many faults
+	b.checkOutcomes(t)
+	b.checkServers(t)
+	b.checkMetrics(t)
+	b.poise.App.Stop() // writes the log's last records
+	b.checkLog(t)
+	t.Log(b.summary())
 }
 
 // books is one run of the load, and what is known of it.
@@ -72,8 +89,14 @@ func begin(t *testing.T, s testkit.Setup, n int) *books {
 	dir := t.TempDir()
 	b := &books{outcomes: make([]outcome, n), surplus: make([]error, clients)}
 	var addrs []string
+	var cert *testkit.Certificate
+	var secured string
+	if s.ServerTLS {
+		cert = testkit.NewCertificate(t, "server.test")
+		secured = fmt.Sprintf("server_tls: { server_name: server.test, ca: %q }\n", cert.CertFile)
+	}
 	for i := range servers {
-		srv := startServer(t, dir, i)
+		srv := startServer(t, dir, i, cert)
 		b.servers = append(b.servers, srv)
 		addrs = append(addrs, srv.addr)
 	}
@@ -83,7 +106,7 @@ listen: 127.0.0.1:0
 servers: [%s]
 health: { http: { path: %s }, interval: 200ms }
 admin: { address: "unix:%s" }
-`, strings.Join(addrs, ", "), probePath, socket))
+%s`, strings.Join(addrs, ", "), probePath, socket, secured))
 	b.admin = newAdminClient(t, socket)
 	for _, srv := range b.servers {
 		awaitState(t, b.poise, srv.addr, "up")
@@ -121,7 +144,7 @@ func (b *books) send() <-chan struct{} {
 	var faults atomic.Int64
 	for i := range clients {
 		wg.Go(func() {
-			c := &client{addr: b.poise.Addr}
+			c := &client{addr: b.poise.Addr, tls: b.poise.ClientTLS()}
 			defer c.close()
 			for faults.Load() < maxFaults {
 				id := int(b.next.Add(1)) - 1

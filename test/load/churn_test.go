@@ -22,7 +22,7 @@ import (
 const (
 	// churnVariable names the environment variable that says how long a driver is churned.
 	churnVariable = "POISE_TEST_CHURN"
-	someChurn     = 6 * time.Second
+	someChurn     = 4 * time.Second
 	crowds        = 48
 	// strayFiles and strayGoroutines are what a quiet Poise may have more at one moment than at another: probes under way.
 	strayFiles, strayGoroutines = 12, 24

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -101,6 +102,7 @@ func (q *request) appendHead(b []byte) []byte {
 
 // client sends one request after the other on a connection that it keeps.
 type client struct {
+	tls  *tls.Config // nil: clear text
 	addr string
 	conn net.Conn
 	r    *bufio.Reader
@@ -134,6 +136,9 @@ func (c *client) do(q *request) outcome {
 		conn, err := net.DialTimeout("tcp", c.addr, bound)
 		if err != nil {
 			return outcome{fault: err}
+		}
+		if c.tls != nil {
+			conn = tls.Client(conn, c.tls)
 		}
 		c.conn, c.r = conn, bufio.NewReader(conn)
 	}
@@ -235,7 +240,7 @@ func (c *client) surplus() error {
 		b, _ := c.r.Peek(min(n, 100))
 		return fmt.Errorf("nobody has asked for %q", b)
 	}
-	if err := c.conn.(*net.TCPConn).CloseWrite(); err != nil {
+	if err := c.conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
 		return err
 	}
 	if b, err := io.ReadAll(c.r); len(b) > 0 || err != nil {

@@ -46,7 +46,7 @@ func allDown(t *testing.T, binary string, open, freeze bool) {
 	var servers []*server
 	var addrs []string
 	for i := range 5 {
-		servers = append(servers, startServer(t, dir, i))
+		servers = append(servers, startServer(t, dir, i, nil))
 		addrs = append(addrs, servers[i].addr)
 	}
 	p := startBinary(t, binary, fmt.Sprintf(`

@@ -19,7 +19,7 @@ import (
 const (
 	// eventsVariable names the environment variable that says how many events a driver gets.
 	eventsVariable = "POISE_TEST_EVENTS"
-	someEvents     = 20_000
+	someEvents     = 12_000
 	eventClients   = 64
 	// upsetEvery is how often something happens that no client does: a reload, an order, a change of health.
 	upsetEvery = 20 * time.Millisecond

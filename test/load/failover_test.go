@@ -83,7 +83,7 @@ func failOver(t *testing.T, driver string) {
 	var servers []*server
 	var addrs []string
 	for i := range 5 {
-		servers = append(servers, startServer(t, dir, i))
+		servers = append(servers, startServer(t, dir, i, nil))
 		addrs = append(addrs, servers[i].addr)
 	}
 	p := startBinary(t, builtBinary(t), fmt.Sprintf(`

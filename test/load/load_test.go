@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	if !ok {
 		os.Exit(m.Run())
 	}
-	roles := map[string]func() (addr string, err error){"server": serverRole, "poise": poiseRole}
+	roles := map[string]func() (addr string, err error){"server": serverRole, "poise": poiseRole, "shaker": shakerRole}
 	addr, err := roles[role]()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", role, err)

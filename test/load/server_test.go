@@ -20,6 +20,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"poise/internal/testkit"
 )
 
 // serverHost is where servers listen that come back on the same port. Connections are made from 127.0.0.1, so that none can take such a port, and
@@ -33,11 +35,12 @@ const slowness = 200 * time.Millisecond
 type server struct {
 	*process
 	name, record string
+	cert         *testkit.Certificate // nil: it speaks clear text
 }
 
-func startServer(t testing.TB, dir string, number int) *server {
+func startServer(t testing.TB, dir string, number int, cert *testkit.Certificate) *server {
 	t.Helper()
-	s := &server{name: strconv.Itoa(number)}
+	s := &server{name: strconv.Itoa(number), cert: cert}
 	s.record = filepath.Join(dir, s.name)
 	s.start(t, serverHost+":0")
 	t.Cleanup(func() { s.kill() })
@@ -46,7 +49,11 @@ func startServer(t testing.TB, dir string, number int) *server {
 
 func (s *server) start(t testing.TB, addr string) {
 	t.Helper()
-	s.process = spawn(t, "server", 0, "POISE_TEST_LISTEN="+addr, "POISE_TEST_NAME="+s.name, "POISE_TEST_RECORD="+s.record)
+	environment := []string{"POISE_TEST_LISTEN=" + addr, "POISE_TEST_NAME=" + s.name, "POISE_TEST_RECORD=" + s.record}
+	if s.cert != nil {
+		environment = append(environment, "POISE_TEST_CERT="+s.cert.CertFile, "POISE_TEST_KEY="+s.cert.KeyFile)
+	}
+	s.process = spawn(t, "server", 0, environment...)
 }
 
 // restart brings a killed server back.
@@ -92,7 +99,13 @@ func serverRole() (addr string, err error) {
 		return "", err
 	}
 	h := &answerer{name: os.Getenv("POISE_TEST_NAME"), record: record}
-	go func() { _ = http.Serve(ln, h) }()
+	go func() {
+		if cert := os.Getenv("POISE_TEST_CERT"); cert != "" {
+			_ = http.ServeTLS(ln, h, cert, os.Getenv("POISE_TEST_KEY"))
+		} else {
+			_ = http.Serve(ln, h)
+		}
+	}()
 	return ln.Addr().String(), nil
 }
 

@@ -9,9 +9,9 @@ import (
 // layers are the packages of internal, each above all that it may import: a package imports only from layers below its own. A new package
 // gets its place here first.
 var layers = [][]string{
-	{"clock", "fault", "msg", "siphash", "sys", "config"},
+	{"clock", "fault", "msg", "siphash", "sys", "config", "cert"},
 	{"h1", "health", "fiber", "listen", "accesslog", "stats", "admin", "discover"},
-	{"pool", "secure"},
+	{"pool", "secure", "relay"},
 	{"balance", "affinity", "probe", "upstream"},
 	{"route"},
 	{"exchange"},

@@ -85,6 +85,7 @@ func scraped(t *testing.T) map[string]string {
 		Reloads: func() stats.Reloads {
 			return stats.Reloads{OK: true, Last: time.Unix(1000, 0), Succeeded: 3, Failed: 1}
 		},
+		Renewals:   func() stats.Renewals { return stats.Renewals{Certificates: []stats.Expiry{{}}} },
 		LogDropped: func() uint64 { return 0 }, LogWriteErrors: func() uint64 { return 0 },
 	})
 	w := httptest.NewRecorder()

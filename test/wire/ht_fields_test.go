@@ -15,7 +15,7 @@ import (
 // forwarded are the fields that tell a server about the client.
 var forwardedNames = []string{
 	"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "Forwarded", "X-Real-IP", "X-Client-Cert",
-	"X-Client-Cert-Subject", "True-Client-IP",
+	"X-Client-Cert-Subject", "Client-Cert", "Client-Cert-Chain", "True-Client-IP",
 }
 
 // headOf sends a GET with fields, and returns the head that the server got.
@@ -47,6 +47,7 @@ func TestHT1ForwardedFields(t *testing.T) {
 	all := []string{
 		"X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil.test", "X-Forwarded-Port: 1", "X-Forwarded-Prefix: /p",
 		"Forwarded: for=1.2.3.4", "X-Real-IP: 1.2.3.4", "X-Client-Cert: abc", "X-Client-Cert-Subject: CN=root", "True-Client-IP: 1.2.3.4",
+		"Client-Cert: :AAAA:", "client-cert-chain: :BBBB:",
 	}
 	own := map[string][]string{"X-Forwarded-For": {"127.0.0.1"}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {"example.test"}}
 	tests := []struct {
@@ -66,7 +67,7 @@ func TestHT1ForwardedFields(t *testing.T) {
 			map[string][]string{
 				"X-Forwarded-For": {"1.2.3.4, 127.0.0.1"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"evil.test"}, "X-Forwarded-Port": {"1"},
 				"X-Forwarded-Prefix": {"/p"}, "Forwarded": {"for=1.2.3.4"}, "X-Real-IP": {"1.2.3.4"}, "X-Client-Cert": {"abc"},
-				"X-Client-Cert-Subject": {"CN=root"}, "True-Client-IP": {"1.2.3.4"},
+				"X-Client-Cert-Subject": {"CN=root"}, "True-Client-IP": {"1.2.3.4"}, "Client-Cert": {":AAAA:"}, "Client-Cert-Chain": {":BBBB:"},
 			},
 			"1.2.3.4",
 		},
@@ -145,7 +146,7 @@ func TestHT2ConnectionOptions(t *testing.T) {
 	t.Parallel()
 	protected := []string{
 		"host", "Host", "content-length", "authorization", "cookie", "x-forwarded-for", "X-Forwarded-Proto", "x-forwarded-host", "x-real-ip", "forwarded",
-		"x-request-id", "close, Cookie", "x-ok, AUTHORIZATION", "true-client-ip", "x-client-cert", "x-client-cert-subject", "traceparent", "content-type", "expect",
+		"x-request-id", "close, Cookie", "x-ok, AUTHORIZATION", "true-client-ip", "x-client-cert", "x-client-cert-subject", "client-cert", "Client-Cert-Chain", "traceparent", "content-type", "expect",
 	}
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
 		p, server := before(t, s, nil)

@@ -251,7 +251,7 @@ func TestLastAnswerComesAtOnce(t *testing.T) {
 				wantClosed(t, c)
 				fastest = min(fastest, time.Since(begun))
 			}
-			if fastest > 100*time.Millisecond {
+			if fastest > 180*time.Millisecond { // the kernel holds back for 200 ms what more is to follow
 				t.Errorf("%s took %v at best, want it at once", path, fastest)
 			}
 		}

@@ -107,6 +107,7 @@ func TestKindsOfProbes(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+				s.ServersInClear(t)
 				server := named(t, "one")
 				host, _, _ := net.SplitHostPort(server.Addr)
 				ln, err := net.Listen("tcp", host+":0")

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 
@@ -41,7 +40,7 @@ func TestRS5EarlyResponse(t *testing.T) {
 				}
 				_ = p.Send(tt.response)
 				if tt.after == "fin" {
-					_ = p.Conn.(*net.TCPConn).CloseWrite()
+					_ = p.CloseWrite()
 				}
 				if tt.after != "close" {
 					_, _ = p.R.WriteTo(ignore{})

@@ -17,13 +17,17 @@ import (
 	"poise/internal/testkit"
 )
 
+// adminAt is a client of the admin address at a Unix socket.
+func adminAt(socket string) *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}
+}
+
 // metric is the value of a metric without labels, by the admin address.
 func metric(t *testing.T, socket, name string) int {
 	t.Helper()
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}}}
-	resp, err := client.Get("http://localhost/metrics")
+	resp, err := adminAt(socket).Get("http://localhost/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -138,6 +138,12 @@ func TestTLSHandshakesThatFail(t *testing.T) {
 		if _, err = old.Handshake(&tls.Config{RootCAs: cert.Pool, ServerName: "localhost", MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}); err == nil {
 			t.Error("a handshake of TLS 1.1 succeeds")
 		}
+		block := &tls.Config{
+			RootCAs: cert.Pool, ServerName: "localhost", MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA},
+		}
+		if _, err = testkit.Dial(t, p.Addr).Handshake(block); err == nil {
+			t.Error("a handshake with CBC alone succeeds")
+		}
 		begun := time.Now()
 		silent, half := testkit.Dial(t, p.Addr), testkit.Dial(t, p.Addr)
 		half.Send("\x16\x03\x01\x02")
@@ -149,7 +155,7 @@ func TestTLSHandshakesThatFail(t *testing.T) {
 		}
 		c, _ := testkit.DialTLS(t, p.Addr, cert.Client("localhost"))
 		wantResponse(t, "GET", c.Get("/"), 200, "ok")
-		for result, want := range map[string]int{"ok": 1, "failed": 3} {
+		for result, want := range map[string]int{"ok": 1, "failed": 4} {
 			if got := metric(t, socket, fmt.Sprintf(`poise_listener_tls_handshakes_total{listener="web",result=%q}`, result)); got != want {
 				t.Errorf("%s handshakes = %d, want %d", result, got, want)
 			}

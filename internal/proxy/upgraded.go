@@ -1,0 +1,119 @@
+package proxy
+
+import (
+	"errors"
+
+	"poise/internal/exchange"
+	"poise/internal/fault"
+	"poise/internal/fiber"
+	"poise/internal/h1"
+	"poise/internal/msg"
+	"poise/internal/relay"
+	"poise/internal/upstream"
+)
+
+// upgraded is an exchange whose connections were upgraded. It has what is left of it for the log, and no more: most are idle most of the time.
+type upgraded struct {
+	relay.Relay
+	x exchange.Exchange
+	e serving // its connections, and what it had counted
+	// req is the request as far as it is logged; its slices are of one piece of memory of its own.
+	req msg.Request
+}
+
+// upgrade sends the server's 101 to the client, and has a relay pass on what follows. The fiber's work on the connection ends with it.
+func (e *serving) upgrade() bool {
+	s, x, c := e.s, &e.s.x, e.c
+	c.GuardReset(e.u.Conn) // while the 101 is on its way, the client may send, and leave as the relay lets it
+	e.until = 0            // what bounds a request does not bound what follows it
+	s.fields = x.ResponseFields(s.fields[:0], &s.resp, false)
+	var err error
+	s.out, err = h1.AppendResponseHead(s.out[:0], &msg.ResponseHead{
+		Status: s.resp.Status, Reason: s.resp.Reason, Fields: s.fields, NoLength: true, Upgrade: x.Upgrade(),
+	})
+	e.u.Discard(e.answerHead)
+	f := &fault.Error{Side: fault.Internal, Op: fault.WriteAnswer, Err: err}
+	if err == nil {
+		f = e.sendClient(0, s.out)
+	}
+	if f != nil {
+		e.endServer(f)
+		x.Done(e.now(), f)
+		e.report()
+		c.Abort()
+		return false
+	}
+	t := &upgraded{e: *e}
+	t.e.s = nil
+	t.keep(&s.req, x)
+	t.Relay = relay.Relay{First: c.Conn, Second: e.u.Conn, Idle: x.Route.Timeouts.RelayIdle, Done: t.done}
+	e.u, e.busy = nil, false
+	c.p.stats.UpgradeBegun(t.x.Route.ID)
+	t.Start()
+	return false
+}
+
+// keep copies what is needed until the end.
+func (t *upgraded) keep(req *msg.Request, x *exchange.Exchange) {
+	id := x.RequestID()
+	text := make([]byte, 0, len(id)+len(req.Method)+len(req.Authority)+len(req.Path)+len(req.Query))
+	part := func(b []byte) []byte {
+		from := len(text)
+		text = append(text, b...)
+		return text[from:]
+	}
+	t.req = msg.Request{Method: part(req.Method), Authority: part(req.Authority), Path: part(req.Path), Query: part(req.Query), Version: req.Version}
+	t.x = x.Detached(&t.req, part(id))
+}
+
+// done ends the exchange when the relay has ended.
+func (t *upgraded) done() {
+	c, u, p := t.e.c, t.e.u, t.e.c.p
+	s := p.takeScratch()
+	s.e, s.x, s.req = t.e, t.x, t.req
+	e := &s.e
+	e.s, e.busy = s, true
+	defer e.unwind()
+	up, down := t.Sent()
+	e.bytesIn += up
+	e.bytesOut += down
+	e.serverOut += up
+	e.serverIn += down
+	f := t.fault()
+	if t.End().Broken {
+		u.Reset() // so that nobody takes it for the end of what was to be said
+	} else {
+		u.Finish()
+	}
+	p.stats.UpgradeEnded(t.x.Route.ID)
+	e.reportAttempt(f)
+	e.closeServer()
+	s.x.Done(e.now(), f)
+	e.report()
+	if t.End().Broken {
+		c.Reset()
+	} else {
+		_ = c.Close()
+	}
+}
+
+// fault is how it ended, if not by both sides having said all.
+func (t *upgraded) fault() *fault.Error {
+	end := t.End()
+	if end.Err == nil {
+		return nil
+	}
+	f := &fault.Error{Side: fault.Client, Op: fault.Relay, Kind: upstream.KindOf(end.Err), Err: end.Err}
+	switch {
+	case errors.Is(end.Err, fiber.ErrStopped):
+		f.Side, f.Kind = fault.Internal, fault.Cancelled
+	case errors.Is(end.Err, relay.ErrIdle):
+		f.Kind = fault.Timeout
+	case end.By == relay.Nobody:
+		f.Side = fault.Internal
+	}
+	if end.By == relay.Second {
+		f.Side = fault.Server
+	}
+	return f
+}

@@ -41,12 +41,12 @@ func (c *Conn) Resume() {
 }
 
 // GuardReset is Guard, but that an end behind a filter which its peer has not announced interrupts nothing: what came before it may be on its way.
-func (c *Conn) GuardReset(other *Conn) { c.guards(resetOnly{other}) }
+func (c *Conn) GuardReset(other *Conn) { c.Guard(resetOnly{other}) }
 
 type resetOnly struct{ *Conn }
 
-func (g resetOnly) left(err error) {
+func (g resetOnly) Left(err error) {
 	if err != io.ErrUnexpectedEOF {
-		g.Conn.left(err)
+		g.Conn.Left(err)
 	}
 }

@@ -67,7 +67,7 @@ type Conn struct {
 	mem     *sendMem
 
 	handler Handler // set while idle
-	guard   guarded // is interrupted when our peer resets
+	guard   Guarded // is told when our peer leaves
 	intr    error   // why waits on this connection are over
 	ops     int     // operations in flight
 	then    func()  // DialThen's
@@ -407,7 +407,7 @@ func (c *Conn) tellReader(more bool) {
 		c.startRecv(false)
 	case c.recvErr != nil:
 		if c.guard != nil {
-			c.guard.left(c.recvErr)
+			c.guard.Left(c.recvErr)
 		}
 	case !more && c.intake == Heads:
 		c.startRecv(false)
@@ -426,28 +426,34 @@ func (c *Conn) wakeWriter() {
 	c.loop.wake(f)
 }
 
-// Guard makes a reset by c's peer interrupt what waits on other; nil ends that. So a client that leaves takes its request with it.
-func (c *Conn) Guard(other *Conn) {
-	if other == nil {
-		c.guard = nil
+// Guarded is what may end because a client leaves.
+type Guarded interface {
+	Left(err error) // io.EOF: the client sends nothing more
+}
+
+// Client is whose leaving ends what is done for it: a connection, or one of the streams on it.
+type Client interface {
+	// Guard has g told when the client leaves, or has left; nil ends that.
+	Guard(g Guarded)
+	// Broken is how the client has left, or nil; io.EOF: it sends nothing more.
+	Broken() error
+}
+
+// Guard is Client's: a client whose peer resets the connection takes its request with it. A Wait is also told when waits on c are interrupted.
+func (c *Conn) Guard(g Guarded) {
+	if c.guard = g; g == nil {
 		return
 	}
-	c.guards(other)
-}
-
-// guarded is what ends with a client's connection: another connection, or a Wait.
-type guarded interface {
-	left(err error) // io.EOF: the client sends nothing more
-}
-
-func (c *Conn) guards(g guarded) {
-	if c.guard = g; c.recvErr != nil {
-		g.left(c.recvErr)
+	if c.recvErr != nil {
+		g.Left(c.recvErr)
+	}
+	if w, ok := g.(*Wait); ok && c.intr != nil {
+		w.Left(c.intr)
 	}
 }
 
-// left interrupts what waits for an answer, but not for a client that has only closed its sending half.
-func (c *Conn) left(err error) {
+// Left is Guarded's: it interrupts what waits for an answer, but not for a client that has only closed its sending half.
+func (c *Conn) Left(err error) {
 	if err != io.EOF {
 		c.Interrupt(err)
 	}
@@ -465,7 +471,7 @@ func (c *Conn) Interrupt(err error) {
 		c.intr = err
 	}
 	if w, ok := c.guard.(*Wait); ok {
-		w.left(err)
+		w.Left(err)
 	}
 	if c.reader != nil {
 		c.wakeReader()

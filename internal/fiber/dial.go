@@ -7,14 +7,13 @@ import (
 	"poise/internal/sys"
 )
 
-// Dial connects to a, until by at the latest (zero: as long as the kernel tries). guard, if not nil, is a connection whose reset ends the
-// attempt.
-func (l *Loop) Dial(a sys.Addr, by clock.Instant, guard *Conn) (*Conn, error) {
+// Dial connects to a, until by at the latest (zero: as long as the kernel tries). guard, if not nil, is whose leaving ends the attempt.
+func (l *Loop) Dial(a sys.Addr, by clock.Instant, guard Client) (*Conn, error) {
 	return l.DialThen(a, by, guard, nil)
 }
 
 // DialThen is Dial, and calls then once the socket is closed, also where no connection came of it: on the loop, outside any fiber, exactly once.
-func (l *Loop) DialThen(a sys.Addr, by clock.Instant, guard *Conn, then func()) (*Conn, error) {
+func (l *Loop) DialThen(a sys.Addr, by clock.Instant, guard Client, then func()) (*Conn, error) {
 	c := l.newConn()
 	c.peer, c.state, c.then = a, connecting, then
 	if err := l.driver.connect(c); err != nil {

@@ -125,7 +125,7 @@ func (ts *timers) wakeSleepers() {
 			ts.remove(t)
 			owner.expire(0)
 		case *Wait:
-			owner.left(ErrStopped)
+			owner.Left(ErrStopped)
 		}
 	}
 }

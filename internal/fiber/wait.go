@@ -34,23 +34,20 @@ func (w *Wait) tell() {
 
 // Until parks the fiber until Tell was called: then it returns nil. It returns os.ErrDeadlineExceeded after by (zero: never), what broke client when that
 // leaves, io.EOF too, or ErrStopped.
-func (w *Wait) Until(by clock.Instant, client *Conn) error {
+func (w *Wait) Until(by clock.Instant, client Client) error {
 	l := w.loop
 	if by != 0 {
 		l.timers.by(&w.timer, by)
 	}
 	if client != nil {
-		client.guards(w)
-		if client.intr != nil {
-			w.left(client.intr)
-		}
+		client.Guard(w)
 	}
 	for !w.told && w.err == nil {
 		w.f = l.current
 		l.park()
 	}
 	if client != nil {
-		client.guard = nil
+		client.Guard(nil)
 	}
 	l.timers.remove(&w.timer)
 	if w.told {
@@ -60,13 +57,13 @@ func (w *Wait) Until(by clock.Instant, client *Conn) error {
 }
 
 // UntilReset is Until, but goes on when client, which may be nil, has only closed its sending half.
-func (w *Wait) UntilReset(by clock.Instant, client *Conn) error {
+func (w *Wait) UntilReset(by clock.Instant, client Client) error {
 	w.stays = true
 	return w.Until(by, client)
 }
 
-// left ends the wait with err.
-func (w *Wait) left(err error) {
+// Left is Guarded's: it ends the wait with err.
+func (w *Wait) Left(err error) {
 	if w.stays && err == io.EOF {
 		return
 	}
@@ -76,7 +73,7 @@ func (w *Wait) left(err error) {
 	w.wake()
 }
 
-func (w *Wait) expire(clock.Instant) { w.left(os.ErrDeadlineExceeded) }
+func (w *Wait) expire(clock.Instant) { w.Left(os.ErrDeadlineExceeded) }
 
 func (w *Wait) wake() {
 	if f := w.f; f != nil {

@@ -80,7 +80,7 @@ func TestWaitEnds(t *testing.T) {
 		},
 	} {
 		for what, until := range map[string]struct {
-			wait func(*fiber.Wait, clock.Instant, *fiber.Conn) error
+			wait func(*fiber.Wait, clock.Instant, fiber.Client) error
 			want is
 		}{"Until": {(*fiber.Wait).Until, tt.until}, "UntilReset": {(*fiber.Wait).UntilReset, tt.untilReset}} {
 			t.Run(what+"/"+tt.name, func(t *testing.T) {
@@ -92,7 +92,7 @@ func TestWaitEnds(t *testing.T) {
 						for tt.before && c.Broken() == nil {
 							l.Sleep(time.Millisecond)
 						}
-						w, client, by := l.NewWait(), c, clock.Instant(0)
+						w, client, by := l.NewWait(), fiber.Client(c), clock.Instant(0)
 						if tt.alone {
 							client = nil
 						}

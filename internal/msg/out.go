@@ -31,3 +31,24 @@ type ResponseHead struct {
 	KeepAlive10 bool
 	Upgrade     []byte // of a 101: the protocol switched to; of a 426: those to choose from
 }
+
+// Clone is the head in memory of its own.
+func (h RequestHead) Clone() RequestHead {
+	size := len(h.Method) + len(h.Path) + len(h.Query) + len(h.Authority) + len(h.Upgrade)
+	for _, f := range h.Fields {
+		size += len(f.Name) + len(f.Value)
+	}
+	mem := make([]byte, 0, size)
+	part := func(b []byte) []byte {
+		from := len(mem)
+		mem = append(mem, b...)
+		return mem[from:len(mem):len(mem)]
+	}
+	h.Method, h.Path, h.Query, h.Authority, h.Upgrade = part(h.Method), part(h.Path), part(h.Query), part(h.Authority), part(h.Upgrade)
+	fields := make(Fields, len(h.Fields))
+	for i, f := range h.Fields {
+		fields[i] = Field{Name: part(f.Name), Value: part(f.Value), ID: f.ID}
+	}
+	h.Fields = fields
+	return h
+}

@@ -26,7 +26,7 @@ const (
 // attempt sends the request to the server that was chosen, and reads the head of its answer.
 func (e *serving) attempt() (reused bool, f *fault.Error) {
 	x, s, c := &e.s.x, e.s, e.c
-	s.want = upstream.Want{Server: x.Server(), Fresh: x.Fresh, By: e.tryBy(e.by(x.Route.Timeouts.Connect)), Client: c.Conn}
+	s.want = upstream.Want{Server: x.Server(), Fresh: x.Fresh, By: e.tryBy(e.by(x.Route.Timeouts.Connect)), Client: c}
 	if !exchange.Idempotent(s.req.Method) {
 		s.want.MaxAge = youngEnough
 	}
@@ -35,42 +35,51 @@ func (e *serving) attempt() (reused bool, f *fault.Error) {
 	}
 	e.serverIn, e.serverOut, e.keepServer = 0, 0, false
 	e.interims, e.interimBytes = 0, 0
-	u, f := c.p.up.Get(&s.want)
+	u, f := e.p.up.Get(&s.want)
 	if f != nil {
 		return false, f
 	}
-	e.u = u
+	e.u = s.server1.take(u)
 	x.Connected(e.now())
-	c.Guard(u.Conn)
+	c.Guard(e.u)
 	if f := e.sendRequest(); f != nil {
 		return u.Reused, f
 	}
 	f = e.readAnswer()
-	return e.u != nil && e.u.Reused, f // it may be of another try than u
+	return e.u != nil && e.u.Reused(), f // it may be of another try than u
 }
 
 func (e *serving) sendRequest() *fault.Error {
 	x, s, u := &e.s.x, e.s, e.u
 	req := &s.req
 	s.fields = x.RequestFields(s.fields[:0], req.Expect100 && e.body == bodyStream)
-	var err error
-	s.out, err = h1.AppendRequestHead(s.out[:0], &msg.RequestHead{
-		Method: req.Method, Path: req.Path, Query: req.Query, Authority: req.Authority,
-		Fields: s.fields, Length: req.Length, HasLength: req.HasLength, Upgrade: x.Upgrade(),
-	})
-	if err != nil {
+	s.ask = e.requestHead()
+	if err := u.print(&s.ask); err != nil {
 		return &fault.Error{Side: fault.Internal, Op: fault.WriteHead, Err: err}
 	}
+	u.begin(req.Length == msg.Chunked)
 	u.WriteBy(e.tryBy(e.until))
 	u.StallAfter(x.Route.Timeouts.Write)
-	e.serverOut += int64(len(s.out) + len(s.upload.body))
-	if err := u.Send(s.out, s.upload.body); err != nil {
+	s.src.own(s.upload.body)
+	s.piece = piece{head: true, from: &s.src, end: e.body != bodyStream}
+	n, err := u.send(&s.piece)
+	if err != nil {
 		return e.serverFault(fault.WriteHead, err)
 	}
+	e.serverOut += int64(n)
 	if e.body == bodyStream {
 		e.startUpload()
 	}
 	return nil
+}
+
+// requestHead is what servers get, with the fields that were chosen last.
+func (e *serving) requestHead() msg.RequestHead {
+	req := &e.s.req
+	return msg.RequestHead{
+		Method: req.Method, Path: req.Path, Query: req.Query, Authority: req.Authority,
+		Fields: e.s.fields, Length: req.Length, HasLength: req.HasLength, Upgrade: e.s.x.Upgrade(),
+	}
 }
 
 // tryBy is t, or an earlier end of the present try. A body that is passed on as it comes can be sent but once: its try has no end of its own.
@@ -89,7 +98,7 @@ func (e *serving) serverFault(op fault.Op, err error) *fault.Error {
 	if errors.Is(err, fiber.ErrStopped) {
 		return &fault.Error{Side: fault.Internal, Op: op, Kind: fault.Cancelled, Err: err}
 	}
-	if upstream.Left(e.c.Conn) {
+	if upstream.Left(e.c) {
 		return &fault.Error{Side: fault.Client, Op: op, Kind: fault.Cancelled, Err: e.c.Broken()}
 	}
 	return &fault.Error{Side: fault.Server, Op: op, Kind: upstream.KindOf(err), Err: err}
@@ -106,46 +115,16 @@ func (e *serving) readAnswer() *fault.Error {
 			return f
 		}
 	}
-	u := e.u
-	scan := h1.Scanner{Response: true}
-	complete := true // parse at once; after a first part, once the scanner has seen the end
 	for {
-		b := u.Buffered()
-		if len(b) > 0 && !complete {
-			var err error
-			if complete, err = scan.Feed(b, &e.c.p.cfg.Heads); err != nil {
-				return malformedAnswer(err)
-			}
+		n, f := e.u.readHead(e)
+		if f != nil {
+			return f
 		}
-		if len(b) > 0 && complete {
-			s.x.AnswerBegun()
-			s.resp.Reset()
-			n, err := h1.ParseResponse(&s.resp, b, s.req.Method, &e.c.p.cfg.Heads)
-			if err != nil {
-				return malformedAnswer(err)
-			}
-			if n > 0 {
-				e.serverIn += int64(n)
-				if s.resp.Status >= 200 || s.x.Switches(&s.resp) {
-					e.answerHead = n
-					return nil
-				}
-				if f := e.interim(n); f != nil {
-					return f
-				}
-				scan.Reset()
-				continue
-			}
-			complete = false
-			if _, err := scan.Feed(b, &e.c.p.cfg.Heads); err != nil {
-				return malformedAnswer(err)
-			}
+		e.serverIn += int64(n)
+		if s.resp.Status >= 200 || s.x.Switches(&s.resp) {
+			return nil
 		}
-		if err := u.Fill(); err != nil {
-			f := e.serverFault(fault.ReadAnswer, err)
-			if len(b) > 0 && f.Side == fault.Server && f.Kind == fault.Closed {
-				f.Kind = fault.Malformed // it broke off within the head
-			}
+		if f := e.interim(n); f != nil {
 			return f
 		}
 	}
@@ -175,35 +154,35 @@ func (e *serving) interim(n int) *fault.Error {
 	}
 	if s.req.Version > msg.HTTP10 {
 		s.fields = exchange.InterimFields(s.fields[:0], &s.resp)
-		var err error
-		s.out, err = h1.AppendResponseHead(s.out[:0], &msg.ResponseHead{Status: s.resp.Status, Reason: s.resp.Reason, Fields: s.fields, NoLength: true})
-		if err != nil {
+		s.tell = msg.ResponseHead{Status: s.resp.Status, Reason: s.resp.Reason, Fields: s.fields, NoLength: true}
+		if err := e.c.print(&s.tell); err != nil {
 			return malformedAnswer(err)
 		}
-		if f := e.sendClient(0, s.out); f != nil {
+		if f := e.sendClient(piece{head: true}); f != nil {
 			return f
 		}
 	}
-	e.u.Discard(n)
+	e.u.forgetHead()
 	return nil
 }
 
-// sendClient sends to the client, bufs and then what was moved beside them, and counts.
-func (e *serving) sendClient(moved int, bufs ...[]byte) *fault.Error {
+// sendClient sends to the client, and counts.
+func (e *serving) sendClient(p piece) *fault.Error {
 	e.c.WriteBy(e.until)
-	e.c.StallAfter(e.c.l.Timeouts.Write)
+	e.c.StallAfter(e.l.Timeouts.Write)
 	begun := e.now()
-	if err := e.down.send(e.c.Conn, moved, bufs); err != nil {
-		if e.timeUp(begun) {
-			return &fault.Error{Side: fault.Server, Op: fault.ReadAnswerBody, Kind: fault.Timeout, Err: err}
-		}
-		return clientFault(fault.WriteAnswer, err)
+	e.s.piece = p
+	n, err := e.c.send(&e.s.piece)
+	switch {
+	case err == nil:
+		e.bytesOut += int64(n)
+		return nil
+	case errors.Is(err, h1.ErrField):
+		return &fault.Error{Side: fault.Server, Op: fault.ReadAnswerBody, Kind: fault.Malformed, Err: err}
+	case e.timeUp(begun):
+		return &fault.Error{Side: fault.Server, Op: fault.ReadAnswerBody, Kind: fault.Timeout, Err: err}
 	}
-	for _, b := range bufs {
-		e.bytesOut += int64(len(b))
-	}
-	e.bytesOut += int64(moved)
-	return nil
+	return clientFault(fault.WriteAnswer, err)
 }
 
 // stalledAfter is how long a side may take for one piece before the end of the time for the whole exchange counts as its fault.
@@ -224,12 +203,8 @@ func (e *serving) endAttempt(f *fault.Error) {
 
 // dropAnswer ends an attempt whose answer nobody gets. Its connection goes on if all of the answer is here.
 func (e *serving) dropAnswer() {
-	u, length := e.u, e.s.resp.Length
-	if e.s.resp.KeepAlive && length >= 0 && !e.uploading() && int64(u.Unread()) == int64(e.answerHead)+length {
-		for u.Unread() > 0 {
-			u.Discard(len(u.Buffered()))
-		}
-		e.keepServer = u.Clean()
+	if e.s.resp.KeepAlive && !e.uploading() && e.u.skip(e.s.resp.Length) {
+		e.keepServer = e.u.Clean()
 	}
 	e.stopUpload()
 	e.giveServerBack()

@@ -12,17 +12,34 @@ const maxSpans = sys.MaxGather - 3
 // source finds a body in what was received. Its pieces alias the received bytes: they are sent on from there.
 type source struct {
 	length int64 // what is left of a body of known length; msg.Chunked; msg.UntilClose
-	chunks *h1.Chunked
+	chunks h1.Chunked
 	spans  [maxSpans][]byte
 	n      int // spans in use
 	size   int // bytes in them
 }
 
-func (b *source) reset(length int64, chunks *h1.Chunked) {
-	*b = source{length: length, chunks: chunks}
+func (b *source) reset(length int64) {
+	b.none()
+	b.length = length
 	if length == msg.Chunked {
-		chunks.Reset()
+		b.chunks.Reset()
 	}
+}
+
+// none forgets the pieces that were found.
+func (b *source) none() { b.n, b.size = 0, 0 }
+
+// own makes data the body, which did not come from anywhere.
+func (b *source) own(data []byte) {
+	b.reset(0)
+	b.add(data)
+}
+
+func (b *source) trailers() msg.Fields {
+	if b.length == msg.Chunked {
+		return b.chunks.Trailers
+	}
+	return nil
 }
 
 // ended tells whether the body is complete. One that ends with its connection never knows.
@@ -32,7 +49,7 @@ func (b *source) ended() bool {
 
 // take finds the next pieces in in, and returns how many of its bytes they used.
 func (b *source) take(in []byte) (used int, err error) {
-	b.n, b.size = 0, 0
+	b.none()
 	switch {
 	case b.length == msg.Chunked:
 		for used < len(in) && b.n < maxSpans && !b.chunks.Done() {
@@ -75,9 +92,12 @@ func (k *sink) reset(chunked bool) {
 	k.chunked, k.ended = chunked, false
 }
 
-// frame returns what to send: head, which may be empty, and the source's pieces; with end also the body's end.
+// frame returns what to send: head, which may be empty, and the source's pieces, if there is one; with end also the body's end.
 func (k *sink) frame(head []byte, b *source, end bool) ([][]byte, error) {
 	list := append(k.list[:0], head)
+	if b == nil {
+		return list, nil
+	}
 	if !k.chunked {
 		return append(list, b.spans[:b.n]...), nil
 	}
@@ -89,12 +109,8 @@ func (k *sink) frame(head []byte, b *source, end bool) ([][]byte, error) {
 	}
 	if end && !k.ended {
 		k.ended = true
-		var trailers msg.Fields
-		if b.length == msg.Chunked {
-			trailers = b.chunks.Trailers
-		}
 		var err error
-		if k.tail, err = h1.AppendTrailers(k.tail, trailers); err != nil {
+		if k.tail, err = h1.AppendTrailers(k.tail, b.trailers()); err != nil {
 			return nil, err
 		}
 	}

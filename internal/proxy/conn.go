@@ -7,8 +7,8 @@ import (
 	"poise/internal/accesslog"
 	"poise/internal/clock"
 	"poise/internal/exchange"
+	"poise/internal/fault"
 	"poise/internal/fiber"
-	"poise/internal/h1"
 	"poise/internal/msg"
 	"poise/internal/upstream"
 )
@@ -71,11 +71,18 @@ func (c *conn) Serve(*fiber.Conn) {
 		}
 	}
 	s := c.p.takeScratch()
+	s.client1.Conn = c.Conn
 	e := &s.e
-	e.c, e.s = c, s
+	e.p, e.l, e.c, e.s = c.p, c.l, &s.client1, s
 	defer e.unwind()
 	for {
-		if !e.serveOne() {
+		f := c.readHead(e)
+		if f != nil && f.Kind == fault.Closed && c.Unread() == 0 && len(s.in) == 0 {
+			c.Close()
+			return
+		}
+		e.tls = c.tls
+		if !e.serveOne(f) {
 			return
 		}
 		c.since, c.first, c.tls = c.p.loop.Now(), false, -1
@@ -94,16 +101,20 @@ type scratch struct {
 	req    msg.Request
 	resp   msg.Response
 	in     []byte // the request's head, which is needed until the exchange ends, and a small body
-	out    []byte // the head to send
 	fields msg.Fields
-	chunks h1.Chunked // of the answer
-	src    source     // of the answer
-	sink   sink       // of the answer
+	src    source // of the answer
 	record accesslog.Record
 	upload upload
 	task   fiber.Task
 	want   upstream.Want
 	line   []byte // the path as it is logged
+	// What is handed to the sides lies here, since what a call through an interface is given would be allocated.
+	ask   msg.RequestHead
+	tell  msg.ResponseHead
+	piece piece
+
+	client1 client1
+	server1 server1
 }
 
 func (p *Loop) takeScratch() *scratch {
@@ -112,14 +123,17 @@ func (p *Loop) takeScratch() *scratch {
 		p.scratch = p.scratch[:n-1]
 		return s
 	}
-	return &scratch{in: make([]byte, 0, 1024), out: make([]byte, 0, 1024), fields: make(msg.Fields, 0, 24)}
+	s := &scratch{in: make([]byte, 0, 1024), fields: make(msg.Fields, 0, 24)}
+	s.client1.out, s.server1.out = make([]byte, 0, 1024), make([]byte, 0, 1024)
+	return s
 }
 
 // keepScratch bounds the memory that one large head leaves behind.
 const keepScratch = 16 << 10
 
 func (p *Loop) putScratch(s *scratch) {
-	if cap(s.in)+cap(s.out) > 2*keepScratch || cap(s.fields) > 256 {
+	s.client1.Conn, s.server1.Conn, s.server1.lent = nil, nil, nil
+	if cap(s.in)+cap(s.client1.out)+cap(s.server1.out) > 3*keepScratch || cap(s.fields) > 256 {
 		return
 	}
 	p.scratch = append(p.scratch, s)
@@ -127,17 +141,18 @@ func (p *Loop) putScratch(s *scratch) {
 
 // serving is what a fiber knows while it serves a connection.
 type serving struct {
-	c     *conn
+	p     *Loop
+	l     *Listener
 	s     *scratch
-	u     *upstream.Conn // the attempt's connection
-	rival *rival         // a second try that runs beside
-	down  through        // of the answer's body
+	c     client
+	u     server  // of the attempt; nil: none
+	rival *rival  // a second try that runs beside
+	down  through // of the answer's body
 	body  bodyState
-	busy  bool // an exchange has begun and was not reported
+	tls   time.Duration // what the handshake took that came before the exchange; below 0: there was none
+	busy  bool          // an exchange has begun and was not reported
 	// until bounds the whole exchange; 0: no bound.
-	until clock.Instant
-	// answerHead is the length of the answer's head, which is still unread on the server's connection.
-	answerHead             int
+	until                  clock.Instant
 	interims, interimBytes int
 	bytesIn, bytesOut      int64 // from and to the client
 	serverIn, serverOut    int64 // of the present attempt
@@ -160,11 +175,11 @@ func (e *serving) by(d time.Duration) clock.Instant {
 	return t
 }
 
-func (e *serving) now() clock.Instant { return e.c.p.loop.Now() }
+func (e *serving) now() clock.Instant { return e.p.loop.Now() }
 
 // release gives the scratch memory back; e is not used any more.
 func (e *serving) release() {
-	p, s := e.c.p, e.s
+	p, s := e.p, e.s
 	*e = serving{}
 	p.putScratch(s)
 }

@@ -13,8 +13,8 @@ var endOfHead = []byte("\r\n\r\n")
 
 // readHead reads the next request's head into the exchange. The head is copied out of the receive buffer, since it is needed for as long as
 // the exchange runs, and receive buffers are held only while data is in flight.
-func (e *serving) readHead() *fault.Error {
-	c, s := e.c, e.s
+func (c *conn) readHead(e *serving) *fault.Error {
+	s := e.s
 	s.in = s.in[:0]
 	e.bytesIn = 0
 	times := exchange.Times{Since: c.since, FirstByte: e.now()}
@@ -27,7 +27,7 @@ func (e *serving) readHead() *fault.Error {
 	if b := c.Buffered(); len(b) > 0 {
 		if i := bytes.Index(b, endOfHead); i >= 0 { // the usual case: a head comes in one piece
 			if n, err := e.parse(b[:i+len(endOfHead)]); n > 0 || err != nil {
-				return e.gotHead(n, err)
+				return c.gotHead(e, n, err)
 			}
 		}
 	}
@@ -38,11 +38,11 @@ func (e *serving) readHead() *fault.Error {
 		if complete && err == nil {
 			var n int
 			if n, err = e.parse(b); n > 0 {
-				return e.gotHead(n, nil)
+				return c.gotHead(e, n, nil)
 			}
 		}
 		if err != nil {
-			return e.gotHead(0, err)
+			return c.gotHead(e, 0, err)
 		}
 		if err := c.Fill(); err != nil {
 			s.in = append(s.in[:0], c.Buffered()...)
@@ -54,10 +54,10 @@ func (e *serving) readHead() *fault.Error {
 func (e *serving) parse(b []byte) (int, error) {
 	e.s.in = append(e.s.in[:0], b...)
 	e.s.req.Reset()
-	return h1.ParseRequest(&e.s.req, e.s.in, &e.c.p.cfg.Heads)
+	return h1.ParseRequest(&e.s.req, e.s.in, &e.p.cfg.Heads)
 }
 
-func (e *serving) gotHead(n int, err error) *fault.Error {
+func (c *conn) gotHead(e *serving, n int, err error) *fault.Error {
 	if err != nil {
 		f := &fault.Error{Side: fault.Client, Op: fault.ReadHead, Kind: fault.Malformed, Status: 400, Err: err}
 		var he *h1.Error
@@ -67,7 +67,7 @@ func (e *serving) gotHead(n int, err error) *fault.Error {
 		e.s.req.Reset() // half-parsed: nothing of it is used
 		return f
 	}
-	e.c.Discard(n)
+	c.Discard(n)
 	e.bytesIn = int64(n)
 	e.s.x.Times.Head = e.now()
 	return nil

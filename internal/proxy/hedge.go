@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"time"
@@ -8,7 +9,7 @@ import (
 	"poise/internal/clock"
 	"poise/internal/fault"
 	"poise/internal/fiber"
-	"poise/internal/h1"
+	"poise/internal/msg"
 	"poise/internal/pool"
 	"poise/internal/stats"
 	"poise/internal/upstream"
@@ -19,7 +20,9 @@ type rival struct {
 	p         *Loop
 	server    *pool.Server
 	want      upstream.Want
-	request   []byte
+	head      msg.RequestHead
+	body      []byte // beside the head, in memory of the rival's own
+	sent      int64
 	writeBy   clock.Instant
 	answerBy  clock.Instant
 	stall     time.Duration
@@ -27,9 +30,9 @@ type rival struct {
 	begun     clock.Instant
 	connected clock.Instant
 
-	first   *upstream.Conn // of the first try, whose fiber is told
-	alone   *fiber.Wait    // of that fiber, once the first try has failed
-	u       *upstream.Conn
+	first   server      // of the first try, whose fiber is told
+	alone   *fiber.Wait // of that fiber, once the first try has failed
+	u       server      // nil: none
 	f       *fault.Error
 	status  int  // of its answer
 	done    bool // the answer has begun, or f says why not
@@ -66,12 +69,12 @@ func (e *serving) startRival() bool {
 		return false
 	}
 	t := &x.Route.Timeouts
-	r := &rival{p: e.c.p, server: server, first: e.u, stall: t.Write, idle: t.ServerIdle, begun: e.now()}
+	r := &rival{p: e.p, server: server, first: e.u, stall: t.Write, idle: t.ServerIdle, begun: e.now()}
 	r.want = upstream.Want{Server: server, By: e.rivalBy(e.by(t.Connect))}
 	r.writeBy, r.answerBy = e.rivalBy(e.until), e.rivalBy(e.by(t.Response))
-	r.request = append(append(r.request, e.s.out...), e.s.upload.body...)
+	r.head, r.body = e.requestHead().Clone(), bytes.Clone(e.s.upload.body)
 	e.rival = r
-	e.c.p.loop.Go(r.run)
+	e.p.loop.Go(r.run)
 	return true
 }
 
@@ -87,12 +90,14 @@ func (e *serving) rivalBy(t clock.Instant) clock.Instant {
 func (r *rival) run() {
 	defer r.end()
 	r.f = broken
-	if r.u, r.f = r.p.up.Get(&r.want); r.f != nil {
+	u, f := r.p.up.Get(&r.want)
+	if r.f = f; f != nil {
 		failed := *r.f
 		failed.Safe = false // the first server has the request
 		r.f = &failed
 		return
 	}
+	r.u = new(server1).take(u)
 	r.connected = r.p.loop.Now()
 	if r.dropped {
 		r.u.Keep(r.idle)
@@ -102,7 +107,7 @@ func (r *rival) run() {
 	r.f = broken
 	r.u.WriteBy(r.writeBy)
 	r.u.StallAfter(r.stall)
-	if err := r.u.Send(r.request); err != nil {
+	if err := r.send(); err != nil {
 		r.f = rivalFault(fault.WriteHead, err)
 		return
 	}
@@ -110,11 +115,25 @@ func (r *rival) run() {
 	r.f = r.readStatus()
 }
 
+// send sends the whole request.
+func (r *rival) send() error {
+	err := r.u.print(&r.head)
+	if err != nil {
+		return err
+	}
+	r.u.begin(false)
+	var body source
+	body.own(r.body)
+	n, err := r.u.send(&piece{head: true, from: &body, end: true})
+	r.sent = int64(n)
+	return err
+}
+
 // readStatus waits until it is known whether the server has an answer: what is none shall not win over a server that may still have one.
 func (r *rival) readStatus() *fault.Error {
 	for {
 		var err error
-		switch r.status, err = h1.StatusOf(r.u.Buffered()); {
+		switch r.status, err = r.u.status(); {
 		case err != nil:
 			return malformedAnswer(err)
 		case r.status == 101:
@@ -175,8 +194,8 @@ func (e *serving) race() *fault.Error {
 	server, chosen := x.Server(), x.Times.Chosen
 	err := e.u.NextOr(&r.done)
 	switch {
-	case len(e.u.Buffered()) > 0:
-		if status, _ := h1.StatusOf(e.u.Buffered()); !r.failed() && x.HedgeIsBetter(e.now(), status) {
+	case e.u.begun():
+		if status, _ := e.u.status(); !r.failed() && x.HedgeIsBetter(e.now(), status) {
 			e.countAttempt(server, chosen, status, nil)
 			return e.goOnAlone()
 		}
@@ -203,7 +222,7 @@ func (e *serving) outlived(err error) *fault.Error {
 		return f
 	}
 	server, chosen := x.Server(), x.Times.Chosen
-	x.HedgeIsLeft(e.now(), f, e.u.Reused)
+	x.HedgeIsLeft(e.now(), f, e.u.Reused())
 	e.countAttempt(server, chosen, 0, f)
 	return e.goOnAlone()
 }
@@ -219,14 +238,14 @@ func (e *serving) goOnAlone() *fault.Error {
 		return r.f
 	}
 	x.Connected(r.connected)
-	e.c.Guard(e.u.Conn)
+	e.c.Guard(e.u)
 	if r.f == nil {
 		return nil
 	}
-	if e.u.Unread() > 0 {
+	if e.u.begun() {
 		x.AnswerBegun()
 	}
-	if upstream.Left(e.c.Conn) {
+	if upstream.Left(e.c) {
 		return e.serverFault(r.f.Op, r.f.Err)
 	}
 	return r.f
@@ -237,8 +256,8 @@ func (e *serving) awaitRival(r *rival) *fault.Error {
 	if r.done {
 		return nil
 	}
-	r.alone = e.c.p.loop.NewWait()
-	err := r.alone.UntilReset(0, e.c.Conn)
+	r.alone = e.p.loop.NewWait()
+	err := r.alone.UntilReset(0, e.c)
 	if err == nil {
 		return nil
 	}
@@ -252,10 +271,10 @@ func (e *serving) takeRival() {
 	e.rival = nil
 	e.closeServer()
 	r.first = nil
-	e.serverIn, e.serverOut = 0, int64(len(r.request))
+	e.serverIn, e.serverOut = 0, r.sent
 	if e.u = r.u; e.u != nil {
 		e.s.x.Connected(r.connected)
-		e.c.Guard(e.u.Conn)
+		e.c.Guard(e.u)
 	}
 }
 
@@ -266,12 +285,12 @@ func (e *serving) dropRival(f *fault.Error, status int) {
 		return
 	}
 	e.rival = nil
-	reused := r.u != nil && r.u.Reused
+	reused := r.u != nil && r.u.Reused()
 	e.s.x.HedgeOver(e.now(), f, reused, status)
-	a := stats.Attempt{Server: r.server.ID, Status: status, Duration: e.now().Sub(r.begun), Out: int64(len(r.request))}
-	e.c.p.stats.Attempt(&a)
+	a := stats.Attempt{Server: r.server.ID, Status: status, Duration: e.now().Sub(r.begun), Out: r.sent}
+	e.p.stats.Attempt(&a)
 	if f != nil && f.Side == fault.Server {
-		e.c.p.stats.Failed(r.server.ID, f.Kind)
+		e.p.stats.Failed(r.server.ID, f.Kind)
 	}
 	r.drop()
 }

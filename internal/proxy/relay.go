@@ -7,7 +7,6 @@ import (
 
 	"poise/internal/fault"
 	"poise/internal/fiber"
-	"poise/internal/h1"
 	"poise/internal/msg"
 )
 
@@ -28,7 +27,7 @@ func (e *serving) relay() bool {
 	s, c := e.s, e.c
 	keep := e.keepAlive()
 	if e.uploading() && e.s.upload.src.ended() {
-		c.p.loop.Yield() // its last send has probably ended too, and was only not told yet
+		e.p.loop.Yield() // its last send has probably ended too, and was only not told yet
 	}
 	if e.bodyMissing() && (s.resp.Status >= 300 || (s.req.Expect100 && !e.continued) || s.upload.fault != nil) {
 		// The client may or may not send the rest of a body that nobody wants (RFC 9110 section 10.1.1): what comes next has no single reading.
@@ -61,19 +60,7 @@ func (e *serving) relay() bool {
 	}
 	s.x.Done(e.now(), f)
 	e.report()
-	switch {
-	case f != nil && untilClose:
-		c.Reset() // a FIN would look like the body's end
-	case f != nil && (f.Side == fault.Client || f.Kind == fault.Cancelled):
-		c.Abort()
-	case f == nil && e.finishes():
-		c.Finish()
-	case f != nil || !keep:
-		_ = c.Close()
-	default:
-		return true
-	}
-	return false
+	return c.over(outcome{f: f, keep: keep, untilClose: untilClose, finishes: e.finishes()})
 }
 
 // finishes tells whether the client's connection ends with the answer without more ado: the client knows the answer's end, and has said that it sends nothing
@@ -96,8 +83,8 @@ func (e *serving) settleUpload() {
 
 // printAnswer prints the head for the client, and sets up how the body is framed. It tells whether the body ends with the connection.
 func (e *serving) printAnswer(keep *bool) (untilClose bool, err error) {
-	s, resp, version := e.s, &e.s.resp, e.s.req.Version
-	h := msg.ResponseHead{Status: resp.Status, Reason: resp.Reason, Length: resp.Length}
+	s, resp, version, h := e.s, &e.s.resp, e.s.req.Version, &e.s.tell
+	*h = msg.ResponseHead{Status: resp.Status, Reason: resp.Reason, Length: resp.Length}
 	switch {
 	case resp.Length < 0 && version > msg.HTTP10:
 		h.Length = msg.Chunked
@@ -111,60 +98,54 @@ func (e *serving) printAnswer(keep *bool) (untilClose bool, err error) {
 	h.Close, h.KeepAlive10 = !*keep, *keep && version == msg.HTTP10
 	s.fields = s.x.ResponseFields(s.fields[:0], resp, h.Length == msg.Chunked)
 	h.Fields = s.fields
-	s.out, err = h1.AppendResponseHead(s.out[:0], &h)
-	s.src.reset(resp.Length, &s.chunks)
-	s.sink.reset(h.Length == msg.Chunked)
-	e.u.Discard(e.answerHead) // the head's slices are gone with it
+	err = e.c.print(h)
+	e.u.body(&s.src, resp.Length)
+	e.c.begin(h.Length == msg.Chunked)
+	e.u.forgetHead() // its slices are gone with it
 	return untilClose, err
 }
 
 // relayBody passes the body on, buffer by buffer, sent from where it was received, or through the kernel. The head goes with the first piece.
 func (e *serving) relayBody() *fault.Error {
 	s, u := e.s, e.u
-	head, end := s.out, s.src.ended()
+	end := s.src.ended()
 	if s.src.length > int64(u.Unread())+headRoom {
 		u.Receive(fiber.Bodies)
 	}
+	p := piece{head: true, from: &s.src, way: &e.down}
 	for {
-		if len(u.Buffered()) == 0 && !end && head == nil {
+		if len(u.Buffered()) == 0 && !end && !p.head {
 			var f *fault.Error
 			if end, f = e.awaitBody(); f != nil {
 				return f
 			}
 		}
-		used, moved := 0, 0
-		s.src.n, s.src.size = 0, 0
+		used := 0
+		p.moved = 0
+		s.src.none()
 		if !end {
 			var err error
 			if used, err = s.src.take(u.Buffered()); err != nil {
 				return &fault.Error{Side: fault.Server, Op: fault.ReadAnswerBody, Kind: fault.Malformed, Err: err}
 			}
 			if !e.uploading() {
-				e.down.open(u.Conn, e.c.Conn, s.src.length, used)
+				e.down.open(u, e.c, s.src.length, used)
 			}
-			moved = e.down.take(&s.src, used)
+			p.moved = e.down.take(&s.src, used)
 			end = s.src.ended()
 		}
 		if end {
 			// A server that has said all before it has the body may never read it, or take it for its next request: its connection serves no other.
 			e.early = e.bodyMissing()
 		}
-		e.serverIn += int64(used + moved)
-		list, err := s.sink.frame(head, &s.src, end)
-		if err != nil {
-			return &fault.Error{Side: fault.Server, Op: fault.ReadAnswerBody, Kind: fault.Malformed, Err: err}
-		}
-		if head != nil && s.src.size <= maxJoined {
-			list = e.join(list)
-		}
+		e.serverIn += int64(used + p.moved)
 		e.begun = true
-		if end && e.finishes() && moved == 0 {
-			e.c.Last()
-		}
-		if f := e.sendClient(moved, list...); f != nil {
+		p.end = end
+		p.last = end && e.finishes() && p.moved == 0
+		if f := e.sendClient(p); f != nil {
 			return f
 		}
-		head = nil
+		p.head = false
 		if used > 0 {
 			u.Discard(used)
 		}
@@ -172,18 +153,6 @@ func (e *serving) relayBody() *fault.Error {
 			return nil
 		}
 	}
-}
-
-// maxJoined is up to how many bytes of a body are copied behind the head: sending one run of bytes costs the kernel less than gathering two.
-const maxJoined = 1 << 10
-
-// join makes one run of bytes of the head, which lies in s.out, and what follows it.
-func (e *serving) join(list [][]byte) [][]byte {
-	for _, b := range list[1:] {
-		e.s.out = append(e.s.out, b...)
-	}
-	list[0] = e.s.out
-	return list[:1]
 }
 
 // bodyMissing tells whether the server has an answer although a part of the request's body was not even received.
@@ -195,7 +164,7 @@ func (e *serving) awaitBody() (end bool, f *fault.Error) {
 		e.u.Receive(fiber.Bodies)
 	}
 	e.u.ReadBy(e.by(e.s.x.Route.Timeouts.BodyIdle))
-	err := e.down.next(e.u.Conn, &e.s.src)
+	err := e.down.next(e.u, &e.s.src)
 	switch {
 	case err == nil:
 		return false, nil

@@ -17,8 +17,7 @@ func (e *serving) reply(r *exchange.Reply) bool {
 	if r.Silent {
 		s.x.Done(e.now(), nil)
 		e.report()
-		c.Abort()
-		return false
+		return c.over(outcome{silent: true})
 	}
 	// What is left of a body is not read: the next request could not be told from it.
 	keep := !r.Close && e.keepAlive() && e.body != bodyStream
@@ -26,26 +25,22 @@ func (e *serving) reply(r *exchange.Reply) bool {
 	s.line = append(append(append(s.line, ' '), h1.StatusText(r.Status)...), ": "...)
 	s.line = append(append(s.line, r.Text...), '\n')
 	s.fields = s.x.ReplyFields(s.fields[:0], r)
-	var err error
-	s.out, err = h1.AppendResponseHead(s.out[:0], &msg.ResponseHead{
+	s.tell = msg.ResponseHead{
 		Status: r.Status, Fields: s.fields, Length: int64(len(s.line)), Close: !keep, KeepAlive10: keep && s.req.Version == msg.HTTP10,
-	})
+	}
+	err := c.print(&s.tell)
+	c.begin(false)
+	s.src.reset(0)
+	if string(s.req.Method) != "HEAD" {
+		s.src.own(s.line)
+	}
 	var f *fault.Error
 	if err != nil {
 		f = &fault.Error{Side: fault.Internal, Op: fault.WriteAnswer, Err: err}
-	} else if string(s.req.Method) == "HEAD" {
-		f = e.sendClient(0, s.out)
 	} else {
-		f = e.sendClient(0, s.out, s.line)
+		f = e.sendClient(piece{head: true, from: &s.src, end: true})
 	}
 	s.x.Done(e.now(), f)
 	e.report()
-	if f != nil {
-		c.Abort()
-		return false
-	}
-	if !keep {
-		_ = c.Close()
-	}
-	return keep
+	return c.over(outcome{f: f, keep: keep})
 }

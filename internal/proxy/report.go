@@ -14,9 +14,9 @@ import (
 // report writes the one record of an exchange, and counts it.
 func (e *serving) report() {
 	e.busy = false
-	p, x, t := e.c.p, &e.s.x, &e.s.x.Times
+	p, x, t := e.p, &e.s.x, &e.s.x.Times
 	o := stats.Outcome{
-		Listener: e.c.l.Index, Route: -1, Pool: -1, Status: x.Status, Duration: t.End.Sub(t.FirstByte), In: e.bytesIn, Out: e.bytesOut,
+		Listener: e.l.Index, Route: -1, Pool: -1, Status: x.Status, Duration: t.End.Sub(t.FirstByte), In: e.bytesIn, Out: e.bytesOut,
 		Retries: max(0, x.Attempts-1), Rejected: x.Own && x.Status >= 400, Unpaid: x.Unpaid, Cut: x.Cut, ClientAborted: x.Status == 499 || x.ClientLeft,
 	}
 	if e.counted {
@@ -40,7 +40,7 @@ func (e *serving) report() {
 
 // countFor counts what of an exchange is the pool's alone.
 func (e *serving) countFor(p *pool.Pool) {
-	x, s := &e.s.x, e.c.p.stats
+	x, s := &e.s.x, e.p.stats
 	if x.Unavailable {
 		s.Unavailable(p.ID)
 	}
@@ -56,10 +56,10 @@ func (e *serving) record() accesslog.Record {
 	x, req, t := &e.s.x, &e.s.req, &e.s.x.Times
 	e.s.line = append(append(e.s.line[:0], req.Path...), req.Query...)
 	r := accesslog.Record{
-		Time: t.FirstByte, RequestID: x.RequestID(), Client: x.ClientAddr(), Listener: e.c.l.Name, Protocol: req.Version.String(),
+		Time: t.FirstByte, RequestID: x.RequestID(), Client: x.ClientAddr(), Listener: e.l.Name, Protocol: req.Version.String(),
 		Method: req.Method, Host: req.Authority, Path: e.s.line, Status: x.Status, BytesIn: e.bytesIn, BytesOut: e.bytesOut,
 		Attempts: x.Attempts, Queued: x.Place, Hedge: hedgeEnds[x.Hedge],
-		TLS: e.c.tls, Idle: span(t.Since, t.FirstByte), Head: span(t.FirstByte, t.Head), Queue: span(t.Head, t.Chosen), Connect: span(t.Chosen, t.Connected),
+		TLS: e.tls, Idle: span(t.Since, t.FirstByte), Head: span(t.FirstByte, t.Head), Queue: span(t.Head, t.Chosen), Connect: span(t.Chosen, t.Connected),
 		Response: span(t.Connected, t.Response), Body: span(t.Response, t.End), Active: span(t.FirstByte, t.End),
 	}
 	if len(req.Method) == 0 { // its head was never understood
@@ -113,9 +113,9 @@ func (e *serving) countAttempt(server *pool.Server, chosen clock.Instant, status
 	if x := &e.s.x; x.Switched() {
 		a.Duration = x.Times.Response.Sub(chosen)
 	}
-	e.c.p.stats.Attempt(&a)
+	e.p.stats.Attempt(&a)
 	if f != nil && f.Side == fault.Server {
-		e.c.p.stats.Failed(server.ID, f.Kind)
+		e.p.stats.Failed(server.ID, f.Kind)
 	}
 }
 

@@ -11,25 +11,19 @@ import (
 	"poise/internal/upstream"
 )
 
-// serveOne is the life of one request. It reports whether the connection goes on.
-func (e *serving) serveOne() bool {
+// serveOne is the life of one request, whose head was read; f says why it could not be. It reports whether the connection goes on.
+func (e *serving) serveOne(f *fault.Error) bool {
 	x := &e.s.x
 	e.until, e.bytesOut, e.interims, e.interimBytes, e.continued, e.begun = 0, 0, 0, 0, false, false
 	e.body, e.counted, e.early = bodyNone, false, false
-	f := e.readHead()
 	now := e.now()
 	e.busy = true
 	var step exchange.Step
 	if f != nil {
-		if f.Kind == fault.Closed && e.c.Unread() == 0 && len(e.s.in) == 0 {
-			e.busy = false
-			e.c.Close()
-			return false
-		}
 		step = x.Failed(now, f, false)
 	} else {
-		x.SetRequestID(e.c.p.newID())
-		step = x.Start(now, e.c.p.cfg.Table.Load())
+		x.SetRequestID(e.p.newID())
+		step = x.Start(now, e.p.cfg.Table.Load())
 		e.begin()
 	}
 	for {
@@ -63,9 +57,9 @@ func (e *serving) pause(d time.Duration) *fault.Error {
 	if d <= 0 {
 		return nil
 	}
-	e.c.p.loop.Sleep(d)
+	e.p.loop.Sleep(d)
 	e.s.x.Resumed(e.now())
-	if upstream.Left(e.c.Conn) {
+	if upstream.Left(e.c) {
 		return clientFault(fault.Connect, e.c.Broken())
 	}
 	return nil
@@ -74,13 +68,13 @@ func (e *serving) pause(d time.Duration) *fault.Error {
 // awaitServer waits in the pool's queue. A client that closes meanwhile, be it only its sending half, gives its place up.
 func (e *serving) awaitServer() exchange.Step {
 	x, c := &e.s.x, e.c
-	w := c.p.loop.NewWait()
+	w := e.p.loop.NewWait()
 	step, by, waits := x.Join(e.now(), w.Tell)
 	if !waits {
 		return step
 	}
 	c.Listen()
-	err := w.Until(by, c.Conn)
+	err := w.Until(by, c)
 	switch {
 	case err == nil:
 		return x.Waited(e.now(), nil)
@@ -111,7 +105,7 @@ func (e *serving) begin() {
 	if x.Route == nil {
 		return
 	}
-	e.c.p.stats.Start(x.Route.ID)
+	e.p.stats.Start(x.Route.ID)
 	e.counted = true
 	if d := x.Route.Timeouts.Request; d > 0 {
 		e.until = e.now().Add(d)
@@ -124,5 +118,5 @@ func (e *serving) keepAlive() bool {
 	if e.s.x.Upgrade() != nil && e.c.Unread() > 0 {
 		return false // the client has not waited for the answer: what it sent is no request
 	}
-	return e.s.req.KeepAlive && !e.c.p.draining
+	return e.s.req.KeepAlive && !e.p.draining
 }

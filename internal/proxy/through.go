@@ -28,8 +28,12 @@ type through struct {
 }
 
 // open makes a way where there is one, for a body of which so much is left behind the bytes in hand. No other fiber receives on from or sends on to.
-func (t *through) open(from, to *fiber.Conn, left int64, inHand int) {
-	if t.pipe != nil || left < throughFrom || from.Unread() > inHand || from.Filtered() || to.Filtered() {
+func (t *through) open(in, out side, left int64, inHand int) {
+	if t.pipe != nil || left < throughFrom || in.Unread() > inHand {
+		return
+	}
+	from, to := in.socket(), out.socket()
+	if from == nil || to == nil || from.Filtered() || to.Filtered() {
 		return
 	}
 	if t.pipe = from.Loop().Pipe(); t.pipe == nil {
@@ -53,11 +57,11 @@ func (t *through) take(b *source, inHand int) (moved int) {
 }
 
 // next waits for bytes on c: in the pipe, if there is one, or received.
-func (t *through) next(c *fiber.Conn, b *source) error {
+func (t *through) next(c side, b *source) error {
 	if t.pipe == nil {
 		return c.Next()
 	}
-	return c.Fetch(t.pipe, b.length)
+	return t.from.Fetch(t.pipe, b.length)
 }
 
 // send sends bufs, and then what was taken.

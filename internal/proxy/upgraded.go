@@ -6,7 +6,6 @@ import (
 	"poise/internal/exchange"
 	"poise/internal/fault"
 	"poise/internal/fiber"
-	"poise/internal/h1"
 	"poise/internal/msg"
 	"poise/internal/relay"
 	"poise/internal/upstream"
@@ -24,31 +23,30 @@ type upgraded struct {
 // upgrade sends the server's 101 to the client, and has a relay pass on what follows. The fiber's work on the connection ends with it.
 func (e *serving) upgrade() bool {
 	s, x, c := e.s, &e.s.x, e.c
-	c.GuardReset(e.u.Conn) // while the 101 is on its way, the client may send, and leave as the relay lets it
-	e.until = 0            // what bounds a request does not bound what follows it
+	c.socket().GuardReset(e.u.socket()) // while the 101 is on its way, the client may send, and leave as the relay lets it
+	e.until = 0                         // what bounds a request does not bound what follows it
 	s.fields = x.ResponseFields(s.fields[:0], &s.resp, false)
-	var err error
-	s.out, err = h1.AppendResponseHead(s.out[:0], &msg.ResponseHead{
+	s.tell = msg.ResponseHead{
 		Status: s.resp.Status, Reason: s.resp.Reason, Fields: s.fields, NoLength: true, Upgrade: x.Upgrade(),
-	})
-	e.u.Discard(e.answerHead)
+	}
+	err := c.print(&s.tell)
+	e.u.forgetHead()
 	f := &fault.Error{Side: fault.Internal, Op: fault.WriteAnswer, Err: err}
 	if err == nil {
-		f = e.sendClient(0, s.out)
+		f = e.sendClient(piece{head: true})
 	}
 	if f != nil {
 		e.endServer(f)
 		x.Done(e.now(), f)
 		e.report()
-		c.Abort()
-		return false
+		return c.over(outcome{f: f})
 	}
 	t := &upgraded{e: *e}
-	t.e.s = nil
+	t.e.s, t.e.c, t.e.u = nil, c.detach(), e.u.detach()
 	t.keep(&s.req, x)
-	t.Relay = relay.Relay{First: c.Conn, Second: e.u.Conn, Idle: x.Route.Timeouts.RelayIdle, Done: t.done}
+	t.Relay = relay.Relay{First: c.socket(), Second: e.u.socket(), Idle: x.Route.Timeouts.RelayIdle, Done: t.done}
 	e.u, e.busy = nil, false
-	c.p.stats.UpgradeBegun(t.x.Route.ID)
+	e.p.stats.UpgradeBegun(t.x.Route.ID)
 	t.Start()
 	return false
 }
@@ -68,7 +66,7 @@ func (t *upgraded) keep(req *msg.Request, x *exchange.Exchange) {
 
 // done ends the exchange when the relay has ended.
 func (t *upgraded) done() {
-	c, u, p := t.e.c, t.e.u, t.e.c.p
+	c, u, p := t.e.c, t.e.u, t.e.p
 	s := p.takeScratch()
 	s.e, s.x, s.req = t.e, t.x, t.req
 	e := &s.e
@@ -91,9 +89,9 @@ func (t *upgraded) done() {
 	s.x.Done(e.now(), f)
 	e.report()
 	if t.End().Broken {
-		c.Reset()
+		c.over(outcome{f: f, untilClose: true})
 	} else {
-		_ = c.Close()
+		c.over(outcome{})
 	}
 }
 

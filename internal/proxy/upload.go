@@ -6,7 +6,6 @@ import (
 	"poise/internal/fault"
 	"poise/internal/fiber"
 	"poise/internal/h1"
-	"poise/internal/msg"
 	"poise/internal/upstream"
 )
 
@@ -44,13 +43,12 @@ func (e *serving) prepareBody() {
 // upload passes a request's body on, in a fiber of its own, since the server may answer before it has all.
 type upload struct {
 	e       *serving
-	u       *upstream.Conn
+	u       server
 	run     func() // u.pass, kept so that an upload allocates nothing
 	body    []byte // of bodyWhole
-	chunks  h1.Chunked
 	src     source
-	sink    sink
 	way     through
+	piece   piece
 	pace    pace
 	started bool
 	done    bool // the server has all of it
@@ -61,14 +59,13 @@ type upload struct {
 func (e *serving) startUpload() {
 	up := &e.s.upload
 	up.e, up.u, up.started, up.done, up.stopped, up.fault = e, e.u, true, false, false, nil
-	up.src.reset(e.s.req.Length, &up.chunks)
-	up.sink.reset(e.s.req.Length == msg.Chunked)
+	e.c.body(&up.src, e.s.req.Length)
 	t := &e.s.x.Route.Timeouts
 	up.pace = newPace(e.now(), t.BodyIdle, t.BodyRate)
 	if up.run == nil {
 		up.run = up.pass
 	}
-	e.s.task.Start(e.c.p.loop, up.run)
+	e.s.task.Start(e.p.loop, up.run)
 }
 
 // uploading tells whether the body is still under way.
@@ -145,7 +142,7 @@ func (up *upload) awaitAnswer() {
 }
 
 func (up *upload) relay() *fault.Error {
-	c, e := up.c(), up.e
+	c, e := up.e.c, up.e
 	for !up.src.ended() {
 		if up.stopped { // while it was sending: the wait for the client, which would be woken, has not begun
 			return nil
@@ -155,10 +152,10 @@ func (up *upload) relay() *fault.Error {
 				c.Receive(fiber.Bodies)
 			}
 			if e.s.x.HasTouchedBody() { // the first piece stays unread until it is: if nobody wants it, it may be sent to another server
-				up.way.open(c.Conn, up.u.Conn, up.src.length, 0)
+				up.way.open(c, up.u, up.src.length, 0)
 			}
 			c.ReadBy(e.by(up.pace.next(e.now())))
-			if err := up.way.next(c.Conn, &up.src); err != nil {
+			if err := up.way.next(c, &up.src); err != nil {
 				return clientFault(fault.ReadBody, err)
 			}
 			if up.stopped {
@@ -188,16 +185,12 @@ func (up *upload) relay() *fault.Error {
 	return nil
 }
 
-func (up *upload) c() *conn { return up.e.c }
-
 func (up *upload) send(moved int) error {
-	list, err := up.sink.frame(nil, &up.src, up.src.ended())
-	if err != nil {
-		return err
-	}
-	up.e.serverOut += int64(up.src.size + moved)
 	up.u.WriteBy(up.e.until)
-	return up.way.send(up.u.Conn, moved, list)
+	up.piece = piece{from: &up.src, end: up.src.ended(), moved: moved, way: &up.way}
+	n, err := up.u.send(&up.piece)
+	up.e.serverOut += int64(n)
+	return err
 }
 
 // clientFault says that the client's connection broke, or that we have ended it.

@@ -72,7 +72,7 @@ type Want struct {
 	Fresh  bool          // none that was idle
 	MaxAge time.Duration // none that was idle for longer; 0: any
 	By     clock.Instant // when connecting must be done; 0: no bound
-	Client *fiber.Conn   // its reset ends the attempt
+	Client fiber.Client  // its leaving ends the attempt
 }
 
 // Get returns an idle connection, or dials. The fault is Safe: nothing of the request was sent.
@@ -217,7 +217,7 @@ func (l *Loop) CloseIdle(id int) {
 	}
 }
 
-func connectFault(err error, client *fiber.Conn) *fault.Error {
+func connectFault(err error, client fiber.Client) *fault.Error {
 	if client != nil && Left(client) {
 		return &fault.Error{Side: fault.Client, Op: fault.Connect, Kind: fault.Cancelled, Err: err}
 	}
@@ -231,8 +231,8 @@ func connectFault(err error, client *fiber.Conn) *fault.Error {
 	return f
 }
 
-// Left tells whether a client has reset its connection. One that has only closed its sending half waits for its answer.
-func Left(client *fiber.Conn) bool {
+// Left tells whether a client has left. One that has only closed its sending half waits for its answer.
+func Left(client fiber.Client) bool {
 	err := client.Broken()
 	return err != nil && !errors.Is(err, io.EOF)
 }

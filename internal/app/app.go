@@ -213,7 +213,8 @@ func (a *App) startLoops(n int) error {
 	a.spread = proxy.NewSpread(n)
 	a.peers = upstream.NewPeers(n)
 	shared := &proxy.Config{
-		Table: &a.table, Limits: &a.limits, Spread: a.spread, Loops: n, Handshakes: c.Limits.Handshakes, IdlePerServer: c.Limits.IdlePerServer, Upstream: a.peers,
+		Table: &a.table, Limits: &a.limits, Spread: a.spread, Loops: n, Handshakes: c.Limits.Handshakes, Streams: c.Limits.Streams,
+		IdlePerServer: c.Limits.IdlePerServer, Upstream: a.peers,
 		Heads: h1.Limits{Head: int(c.Limits.Head), Fields: c.Limits.Fields},
 	}
 	var fibers []*fiber.Loop

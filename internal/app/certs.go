@@ -60,13 +60,21 @@ func securedOf(l *config.Listener, before *secured, self *own) (*secured, error)
 	if s.tickets, err = ticketsOf(l.TLS, before); err != nil {
 		return nil, err
 	}
-	s.config = &tls.Config{MinVersion: versions[l.TLS.MinVersion], NextProtos: []string{"http/1.1"}, DynamicRecordSizingDisabled: true, CipherSuites: suites}
+	s.config = &tls.Config{MinVersion: versions[l.TLS.MinVersion], NextProtos: protocols(l), DynamicRecordSizingDisabled: true, CipherSuites: suites}
 	s.config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return s.store.Load().Choose(hello), nil }
 	if s.clients != nil {
 		s.clients.Apply(s.config)
 	}
 	s.setTickets()
 	return s, nil
+}
+
+// protocols are what clients may choose from.
+func protocols(l *config.Listener) []string {
+	if l.HTTP2 {
+		return []string{"h2", "http/1.1"}
+	}
+	return []string{"http/1.1"}
 }
 
 // setTickets has sessions resumed by the tickets' keys as they are now.

@@ -29,6 +29,7 @@ func (a *App) fixed(c *config.Config) (problems config.Problems) {
 		{"limits.fields", &c.Limits.Fields, run.Limits.Fields, c.Limits.Fields},
 		{"limits.connections", &c.Limits.Connections, run.Limits.Connections, c.Limits.Connections},
 		{"limits.connections_per_client", &c.Limits.ConnectionsPerClient, run.Limits.ConnectionsPerClient, c.Limits.ConnectionsPerClient},
+		{"limits.streams", &c.Limits.Streams, run.Limits.Streams, c.Limits.Streams},
 		{"limits.handshakes", &c.Limits.Handshakes, run.Limits.Handshakes, c.Limits.Handshakes},
 		{"limits.idle_per_server", &c.Limits.IdlePerServer, run.Limits.IdlePerServer, c.Limits.IdlePerServer},
 		{"access_log.enabled", &c.AccessLog.Enabled, run.AccessLog.Enabled, c.AccessLog.Enabled},

@@ -15,6 +15,7 @@ import (
 	"poise/internal/health"
 	"poise/internal/pool"
 	"poise/internal/probe"
+	"poise/internal/upstream"
 )
 
 // poolState is a pool with what belongs to it.
@@ -42,7 +43,7 @@ func (a *App) newPool(c *config.Pool, zone string, n *names, was *poolState) (*p
 		before = was.tls
 	}
 	var err error
-	if p.tls, err = serverTLSOf(c.ServerTLS, before); err != nil {
+	if p.tls, err = serverTLSOf(c.ServerTLS, httpOf(c), before); err != nil {
 		return nil, fmt.Errorf("pool %s: server_tls: %w", c.Name, err)
 	}
 	switch {
@@ -56,7 +57,7 @@ func (a *App) newPool(c *config.Pool, zone string, n *names, was *poolState) (*p
 	}
 	switch {
 	case c.Health == nil:
-	case was != nil && sameHealth(c.Health, was.cfg.Health) && p.tls == was.tls:
+	case was != nil && sameHealth(c.Health, was.cfg.Health) && p.tls == was.tls && c.HTTPVersion == was.cfg.HTTPVersion:
 		p.probers = was.probers
 	default:
 		p.probers, err = a.probe(p)
@@ -87,7 +88,7 @@ func (a *App) specOfPool(p *poolState, n *names) pool.Spec {
 }
 
 func (a *App) probe(p *poolState) (*probe.Probers, error) {
-	s, err := probesOf(p.cfg.Health, p.tls, a.slots)
+	s, err := probesOf(p.cfg.Health, p.tls, httpOf(p.cfg) == upstream.HTTP2, a.slots)
 	if err != nil {
 		return nil, fmt.Errorf("pool %s: health: %w", p.cfg.Name, err)
 	}

@@ -12,13 +12,15 @@ import (
 	"poise/internal/probe"
 )
 
-// probesOf says how a pool's servers are probed: over TLS as requests are, where nothing else is said. It reads the files of certificates.
-func probesOf(h *config.Health, secured *serverTLS, slots probe.Slots) (probe.Settings, error) {
+// probesOf says how a pool's servers are probed: over TLS and in HTTP/2 as requests are, where nothing else is said. It reads the files of certificates.
+func probesOf(h *config.Health, secured *serverTLS, http2 bool, slots probe.Slots) (probe.Settings, error) {
 	s := probe.Settings{Health: healthOf(h), Port: h.Port, Slots: slots}
 	var err error
 	switch {
 	case h.HTTP != nil:
-		s.HTTP, err = httpProbeOf(h.HTTP)
+		if s.HTTP, err = httpProbeOf(h.HTTP); err == nil {
+			s.HTTP.HTTP2 = http2
+		}
 	case h.TLS != nil:
 		s.TLS, err = tlsProbeOf(h.TLS)
 	case h.GRPC != nil:

@@ -43,7 +43,7 @@ func TestFilesOfCertificates(t *testing.T) {
 		for _, shape := range []string{"tls: {ca: %s}", "http: {tls: {ca: %s}}"} {
 			c := parsed(t, "listen: :1\nservers: [127.0.0.1:1]\nhealth:\n  "+shape+"\n", test.path)
 			problems := Check(c)
-			_, err := probesOf(c.Pools[0].Health, nil, nil)
+			_, err := probesOf(c.Pools[0].Health, nil, false, nil)
 			if test.want == "" {
 				if len(problems) > 0 || err != nil {
 					t.Errorf("%s: problems %v, error %v, want none", shape, problems, err)

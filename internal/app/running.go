@@ -100,7 +100,7 @@ func (a *App) build(c *config.Config, n *names, before *running) (*running, erro
 func (a *App) install(next *running) {
 	before := a.now.Load()
 	a.changing.Lock()
-	a.speakTLS(next.pools)
+	a.speak(next.pools)
 	for _, p := range next.pools {
 		a.configure(p, next.names, before.pool(p.cfg.Name))
 	}

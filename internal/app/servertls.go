@@ -15,17 +15,32 @@ import (
 // serverTLS is how a pool's servers are spoken to, with what it was made of.
 type serverTLS struct {
 	of     config.ServerTLS
+	http   upstream.HTTP
 	sum    [sha256.Size]byte // of all files
 	config *tls.Config
 }
 
+// alpn is what servers may choose from.
+var alpn = map[upstream.HTTP][]string{upstream.HTTP1: {"http/1.1"}, upstream.HTTP2: {"h2"}, upstream.Negotiated: {"h2", "http/1.1"}}
+
+// httpOf is which versions a pool's servers are spoken to in.
+func httpOf(p *config.Pool) upstream.HTTP {
+	switch p.HTTPVersion {
+	case "2":
+		return upstream.HTTP2
+	case "auto":
+		return upstream.Negotiated
+	}
+	return upstream.HTTP1
+}
+
 // serverTLSOf reads what t names; nil: clear text. Where nothing differs from was, it is that: connections go on being used.
-func serverTLSOf(t *config.ServerTLS, was *serverTLS) (*serverTLS, error) {
+func serverTLSOf(t *config.ServerTLS, http upstream.HTTP, was *serverTLS) (*serverTLS, error) {
 	if t == nil {
 		return nil, nil
 	}
-	s := &serverTLS{of: *t, config: &tls.Config{
-		ServerName: t.ServerName, InsecureSkipVerify: t.Insecure, MinVersion: versions[t.MinVersion], NextProtos: []string{"http/1.1"},
+	s := &serverTLS{of: *t, http: http, config: &tls.Config{
+		ServerName: t.ServerName, InsecureSkipVerify: t.Insecure, MinVersion: versions[t.MinVersion], NextProtos: alpn[http],
 		DynamicRecordSizingDisabled: true,
 	}}
 	files := sha256.New()
@@ -44,24 +59,26 @@ func serverTLSOf(t *config.ServerTLS, was *serverTLS) (*serverTLS, error) {
 		files.Write(sum[:])
 	}
 	files.Sum(s.sum[:0])
-	if was != nil && was.sum == s.sum && reflect.DeepEqual(was.of, s.of) {
+	if was != nil && was.sum == s.sum && was.http == http && reflect.DeepEqual(was.of, s.of) {
 		return was, nil
 	}
 	return s, nil
 }
 
-// speakTLS has the loops speak to the servers of pools as those say. Pools that are gone keep what they had: requests may still be on their way there.
-func (a *App) speakTLS(pools []*poolState) {
-	all := maps.Clone(a.peers.TLS())
+// speak has the loops speak to the servers of pools as those say. Pools that are gone keep what they had: requests may still be on their way there.
+func (a *App) speak(pools []*poolState) {
+	all := maps.Clone(a.peers.Speeches())
 	if all == nil {
-		all = upstream.TLS{}
+		all = upstream.Speeches{}
 	}
 	for _, p := range pools {
-		if delete(all, p.cfg.Name); p.tls != nil {
-			all[p.cfg.Name] = p.tls.config
+		speech := upstream.Speech{HTTP: httpOf(p.cfg)}
+		if p.tls != nil {
+			speech.TLS = p.tls.config
 		}
+		all[p.cfg.Name] = speech
 	}
-	a.peers.SetTLS(all)
+	a.peers.SetSpeeches(all)
 }
 
 // checkServerTLS finds files of certificates that cannot be used.
@@ -71,7 +88,7 @@ func checkServerTLS(c *config.Config) (problems config.Problems) {
 			continue
 		}
 		var told *flaws // by checkCertificates
-		if _, err := serverTLSOf(p.ServerTLS, nil); err != nil && !errors.As(err, &told) {
+		if _, err := serverTLSOf(p.ServerTLS, httpOf(p), nil); err != nil && !errors.As(err, &told) {
 			problems = append(problems, c.Problem(p.ServerTLS, config.Error, err.Error(), ""))
 		}
 	}

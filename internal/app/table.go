@@ -122,7 +122,7 @@ func listenerTimeouts(l *config.Listener) route.Timeouts {
 
 // listenerOf is what a listener's connections have in common.
 func listenerOf(index int, l *config.Listener, s *secured) *proxy.Listener {
-	return &proxy.Listener{Index: index, Name: l.Name, Trust: l.TrustedProxies, TLS: s.tls(), Clients: s.asks(), Timeouts: listenerTimeouts(l)}
+	return &proxy.Listener{Index: index, Name: l.Name, Trust: l.TrustedProxies, TLS: s.tls(), Clients: s.asks(), HTTP2: l.HTTP2, Timeouts: listenerTimeouts(l)}
 }
 
 // Check finds what only the building shows: routes that can never match, and files of certificates that cannot be used.

@@ -70,6 +70,8 @@ type Listener struct {
 	Protocol string `yaml:"protocol" default:"http" enum:"http"`
 	// TLS is what clients speak below protocol. Default: nothing, in clear text.
 	TLS *ListenerTLS `yaml:"tls"`
+	// HTTP2 is spoken with clients that ask for it: over TLS by ALPN, in clear text by beginning with its preface. false: HTTP/1.1 only.
+	HTTP2 bool `yaml:"http2" default:"true"`
 	// Pool takes every request that no route matches. Without it those get 404.
 	Pool string `yaml:"pool"`
 	// RedirectToHTTPS is the port of HTTPS to which requests that no route matches are redirected (308), in place of a pool. 0: none are.
@@ -220,6 +222,8 @@ type Limits struct {
 	Connections int `yaml:"connections" default:"0" min:"0" max:"100000000"`
 	// ConnectionsPerClient is the number of connections of one client address at once. 0: half of connections.
 	ConnectionsPerClient int `yaml:"connections_per_client" default:"0" min:"0" max:"100000000"`
+	// Streams is the number of requests that a client may have under way at once on one connection of HTTP/2. Beyond it they are refused.
+	Streams int `yaml:"streams" default:"100" min:"1" max:"10000"`
 	// Handshakes is the number of TLS handshakes at once that wait for their clients, over all loops. Beyond it the oldest one is ended.
 	Handshakes int `yaml:"handshakes" default:"4096" min:"1" max:"1000000"`
 	// IdlePerServer is the number of unused connections kept to one server, over all loops. 0: none is kept.

@@ -13,6 +13,8 @@ type Pool struct {
 	Policy Policy `yaml:"policy" default:"least_requests"`
 	// Servers that requests go to.
 	Servers []*Server `yaml:"servers"`
+	// HTTPVersion is what is spoken to the servers: 1.1, 2, or auto, which is what each of them chooses by ALPN and needs server_tls.
+	HTTPVersion string `yaml:"http_version" default:"1.1" enum:"1.1,2,auto"`
 	// ServerTLS is what is spoken to the servers; written as server_tls: {} where the system trusts their certificates. Default: clear text.
 	ServerTLS *ServerTLS `yaml:"server_tls"`
 	// Health is how servers are probed. Default: they are not.

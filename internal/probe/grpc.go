@@ -25,17 +25,22 @@ const serving = 1
 // maxMessage is far more than a health answer has.
 const maxMessage = 4 << 10
 
+// http2 is HTTP/2 alone, over TLS or in clear text.
+func http2(t *TLS) *http.Protocols {
+	var p http.Protocols
+	p.SetHTTP2(t != nil)
+	p.SetUnencryptedHTTP2(t == nil)
+	return &p
+}
+
 // newCheckGRPC returns a check that passes when the service is serving. The two messages are so small that they are written and read here.
 func newCheckGRPC(g *GRPC) check {
 	message := frame(g.Service)
 	scheme := "http"
-	var protocols http.Protocols
 	if g.TLS != nil {
 		scheme = "https"
-		protocols.SetHTTP2(true)
-	} else {
-		protocols.SetUnencryptedHTTP2(true)
 	}
+	protocols := http2(g.TLS)
 	return func(ctx context.Context, to target) error {
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, scheme+"://server/grpc.health.v1.Health/Check", bytes.NewReader(message))
 		if err != nil {
@@ -43,7 +48,7 @@ func newCheckGRPC(g *GRPC) check {
 		}
 		r.Host = hostOf(to.address)
 		r.Header = http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}, "User-Agent": {agent}}
-		response, err := ask(r, to, g.TLS, &protocols)
+		response, err := ask(r, to, g.TLS, protocols)
 		if err != nil {
 			return err
 		}

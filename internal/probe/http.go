@@ -18,6 +18,7 @@ type HTTP struct {
 	Status []Status // what passes; default 200 to 399. A redirection is not followed
 	Body   string   // must be within the first maxBody bytes of the body; empty: any body
 	TLS    *TLS     // nil: clear text
+	HTTP2  bool     // instead of HTTP/1.1
 }
 
 // Field is one header field.
@@ -39,6 +40,10 @@ func newCheckHTTP(h *HTTP) (check, error) {
 	if err != nil {
 		return nil, err
 	}
+	var protocols *http.Protocols
+	if h.HTTP2 {
+		protocols = http2(h.TLS)
+	}
 	return func(ctx context.Context, to target) error {
 		r := request.Clone(ctx)
 		if r.Host == "" {
@@ -46,7 +51,7 @@ func newCheckHTTP(h *HTTP) (check, error) {
 		} else {
 			to.name = withoutPort(r.Host)
 		}
-		response, err := ask(r, to, h.TLS, nil)
+		response, err := ask(r, to, h.TLS, protocols)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"poise/internal/fiber"
 	"poise/internal/h1"
 	"poise/internal/msg"
+	"poise/internal/mux"
 	"poise/internal/upstream"
 )
 
@@ -35,15 +36,15 @@ func (e *serving) attempt() (reused bool, f *fault.Error) {
 	}
 	e.serverIn, e.serverOut, e.keepServer = 0, 0, false
 	e.interims, e.interimBytes = 0, 0
-	u, f := e.p.up.Get(&s.want)
+	lent, f := e.p.up.Get(&s.want)
 	if f != nil {
 		return false, f
 	}
-	e.u = s.server1.take(u)
+	e.u = s.takeServer(lent)
 	x.Connected(e.now())
 	c.Guard(e.u)
 	if f := e.sendRequest(); f != nil {
-		return u.Reused, f
+		return e.u != nil && e.u.Reused(), f
 	}
 	f = e.readAnswer()
 	return e.u != nil && e.u.Reused(), f // it may be of another try than u
@@ -78,7 +79,7 @@ func (e *serving) requestHead() msg.RequestHead {
 	req := &e.s.req
 	return msg.RequestHead{
 		Method: req.Method, Path: req.Path, Query: req.Query, Authority: req.Authority,
-		Fields: e.s.fields, Length: req.Length, HasLength: req.HasLength, Upgrade: e.s.x.Upgrade(),
+		Fields: e.s.fields, Length: req.Length, HasLength: req.HasLength, Upgrade: e.s.x.Upgrade(), Secure: e.s.x.Client.Secure, Trailers: req.Trailers,
 	}
 }
 
@@ -101,7 +102,7 @@ func (e *serving) serverFault(op fault.Op, err error) *fault.Error {
 	if upstream.Left(e.c) {
 		return &fault.Error{Side: fault.Client, Op: op, Kind: fault.Cancelled, Err: e.c.Broken()}
 	}
-	return &fault.Error{Side: fault.Server, Op: op, Kind: upstream.KindOf(err), Err: err}
+	return &fault.Error{Side: fault.Server, Op: op, Kind: upstream.KindOf(err), Safe: errors.Is(err, mux.ErrRefused), Err: err}
 }
 
 // readAnswer reads heads until the final response's.

@@ -1,8 +1,12 @@
 package proxy
 
 import (
+	"errors"
+	"io"
+
 	"poise/internal/h1"
 	"poise/internal/msg"
+	"poise/internal/mux"
 	"poise/internal/sys"
 )
 
@@ -13,6 +17,8 @@ const maxSpans = sys.MaxGather - 3
 type source struct {
 	length int64 // what is left of a body of known length; msg.Chunked; msg.UntilClose
 	chunks h1.Chunked
+	of     *mux.Stream // that it comes on, which knows its end; nil: none
+	done   bool        // all that there is on that is taken
 	spans  [maxSpans][]byte
 	n      int // spans in use
 	size   int // bytes in them
@@ -20,10 +26,16 @@ type source struct {
 
 func (b *source) reset(length int64) {
 	b.none()
-	b.length = length
+	b.length, b.of, b.done = length, nil, false
 	if length == msg.Chunked {
 		b.chunks.Reset()
 	}
+}
+
+// stream has the body come on s.
+func (b *source) stream(s *mux.Stream) {
+	b.none()
+	b.length, b.of, b.done = msg.Chunked, s, false
 }
 
 // none forgets the pieces that were found.
@@ -36,7 +48,10 @@ func (b *source) own(data []byte) {
 }
 
 func (b *source) trailers() msg.Fields {
-	if b.length == msg.Chunked {
+	switch {
+	case b.of != nil:
+		return b.of.Trailers()
+	case b.length == msg.Chunked:
 		return b.chunks.Trailers
 	}
 	return nil
@@ -44,13 +59,30 @@ func (b *source) trailers() msg.Fields {
 
 // ended tells whether the body is complete. One that ends with its connection never knows.
 func (b *source) ended() bool {
+	if b.of != nil {
+		return b.done || (b.n == 0 && b.of.Ended())
+	}
 	return b.length == 0 || (b.length == msg.Chunked && b.chunks.Done())
+}
+
+// ends tells whether an error of a wait for more is the body's end in good order.
+func (b *source) ends(err error) bool {
+	if !errors.Is(err, io.EOF) || (b.of == nil && b.length != msg.UntilClose) {
+		return false
+	}
+	b.none()
+	b.done = true
+	return true
 }
 
 // take finds the next pieces in in, and returns how many of its bytes they used.
 func (b *source) take(in []byte) (used int, err error) {
 	b.none()
 	switch {
+	case b.of != nil:
+		used = len(in)
+		b.add(in)
+		b.done = b.of.Whole() && b.of.Unread() == used
 	case b.length == msg.Chunked:
 		for used < len(in) && b.n < maxSpans && !b.chunks.Done() {
 			data, n, err := b.chunks.Next(in[used:])

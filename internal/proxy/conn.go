@@ -21,6 +21,7 @@ type conn struct {
 	client exchange.Client
 	since  clock.Instant // accepted, or the last exchange ended
 	first  bool          // no request has come yet
+	h2     bool          // the handshake has chosen HTTP/2
 	held   bool          // its handshake has to wait until fewer begin
 	tls    time.Duration // what the handshake took, or while held how old the connection was; below 0: there was none, or its time was told
 	text   [40]byte      // of client.AddrText, so that an idle connection is two objects to the garbage collector
@@ -65,10 +66,14 @@ func (c *conn) Serve(*fiber.Conn) {
 		if !c.begins() || !c.handshake() {
 			return
 		}
-		if c.Unread() == 0 {
+		if c.Unread() == 0 && !c.h2 {
 			c.wait()
 			return
 		}
+	}
+	if c.h2 || c.prefaced() {
+		c.multiplex()
+		return
 	}
 	s := c.p.takeScratch()
 	s.client1.Conn = c.Conn
@@ -114,7 +119,9 @@ type scratch struct {
 	piece piece
 
 	client1 client1
+	client2 client2
 	server1 server1
+	server2 server2
 }
 
 func (p *Loop) takeScratch() *scratch {
@@ -132,7 +139,7 @@ func (p *Loop) takeScratch() *scratch {
 const keepScratch = 16 << 10
 
 func (p *Loop) putScratch(s *scratch) {
-	s.client1.Conn, s.server1.Conn, s.server1.lent = nil, nil, nil
+	s.client1.Conn, s.client2.Stream, s.server1.Conn, s.server1.lent, s.server2.lent = nil, nil, nil, nil, nil
 	if cap(s.in)+cap(s.client1.out)+cap(s.server1.out) > 3*keepScratch || cap(s.fields) > 256 {
 		return
 	}

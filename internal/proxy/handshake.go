@@ -144,6 +144,7 @@ func (c *conn) handshake() bool {
 	c.WriteBy(0)
 	state := s.State()
 	p.stats.Handshake(c.l.Index, state.DidResume)
+	c.h2 = state.NegotiatedProtocol == "h2"
 	c.client.Secure = true
 	if c.l.Clients != nil {
 		if c.client.Identity, err = identify(c.l.Clients, &state); err != nil {

@@ -90,14 +90,14 @@ func (e *serving) rivalBy(t clock.Instant) clock.Instant {
 func (r *rival) run() {
 	defer r.end()
 	r.f = broken
-	u, f := r.p.up.Get(&r.want)
+	lent, f := r.p.up.Get(&r.want)
 	if r.f = f; f != nil {
 		failed := *r.f
 		failed.Safe = false // the first server has the request
 		r.f = &failed
 		return
 	}
-	r.u = new(server1).take(u)
+	r.u = new(scratch).takeServer(lent)
 	r.connected = r.p.loop.Now()
 	if r.dropped {
 		r.u.Keep(r.idle)

@@ -17,6 +17,7 @@ import (
 	"poise/internal/exchange"
 	"poise/internal/fiber"
 	"poise/internal/h1"
+	"poise/internal/mux"
 	"poise/internal/route"
 	"poise/internal/secure"
 	"poise/internal/stats"
@@ -30,6 +31,7 @@ type Listener struct {
 	Trust    exchange.Trust
 	TLS      *tls.Config     // nil: clear text
 	Clients  *secure.Clients // whose certificates TLS asks for; nil: nobody's
+	HTTP2    bool            // it is spoken where a client asks for it
 	Timeouts route.Timeouts  // Handshake, Head, Idle and Write count here; the others are a route's
 }
 
@@ -41,6 +43,8 @@ type Config struct {
 	Spread *Spread
 	// Handshakes bounds TLS handshakes that wait for their clients, over all loops; each loop has its share.
 	Handshakes int
+	// Streams is how many requests a client may have under way on one connection of HTTP/2.
+	Streams int
 	// IdlePerServer bounds idle connections to a server over all loops; each loop has its share.
 	IdlePerServer int
 	Loops         int
@@ -57,6 +61,8 @@ type Loop struct {
 	random   *rand.ChaCha8
 	scratch  []*scratch // free ones, the last used at the end
 	secure   secure.Memory
+	mux      mux.Memory
+	muxes    map[*Listener]*mux.Config
 	shaking  handshakes
 	accepts  []*accepter
 	draining bool
@@ -67,6 +73,9 @@ type Loop struct {
 // flushEvery is how long a log record may wait for others.
 const flushEvery = 100 * time.Millisecond
 
+// linkHead is how long a frame of a server's may be under way, and linkIdle how long a connection of HTTP/2 to one may be idle that has served nothing yet.
+const linkHead, linkIdle = 10 * time.Second, time.Minute
+
 // New returns what serves clients on l. s and log are the loop's own; log may be nil.
 func New(l *fiber.Loop, cfg *Config, s *stats.Loop, log *accesslog.Shard) *Loop {
 	var seed [32]byte
@@ -74,9 +83,10 @@ func New(l *fiber.Loop, cfg *Config, s *stats.Loop, log *accesslog.Shard) *Loop 
 		seed[i] = byte(rand.Uint32()) // the runtime's generator is seeded by the system
 	}
 	p := &Loop{
-		cfg: cfg, loop: l, stats: s, log: log, random: rand.NewChaCha8(seed),
+		cfg: cfg, loop: l, stats: s, log: log, random: rand.NewChaCha8(seed), muxes: map[*Listener]*mux.Config{},
 		up: upstream.New(l, s, share(cfg.IdlePerServer, cfg.Loops), cfg.Upstream),
 	}
+	p.up.Multiplex(mux.Config{Heads: &cfg.Heads, Idle: linkIdle, Head: linkHead})
 	p.shaking.most = share(cfg.Handshakes, cfg.Loops)
 	mine := &cfg.Spread.loops[l.Index]
 	mine.p, p.load = p, &mine.load
@@ -221,8 +231,13 @@ func (p *Loop) Drain() {
 	}
 	until := p.loop.Now().Add(idleWhileDraining)
 	p.loop.Each(func(fc *fiber.Conn) {
-		if _, ok := fc.Handler().(*conn); ok {
+		switch h := fc.Handler().(type) {
+		case *conn:
 			fc.IdleBy(until)
+		case *mux.Conn:
+			if !h.Dialled() {
+				h.Drain()
+			}
 		}
 	})
 }

@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"errors"
-	"io"
 	"time"
 
 	"poise/internal/fault"
@@ -168,7 +166,7 @@ func (e *serving) awaitBody() (end bool, f *fault.Error) {
 	switch {
 	case err == nil:
 		return false, nil
-	case errors.Is(err, io.EOF) && e.s.src.length == msg.UntilClose:
+	case e.s.src.ends(err):
 		return true, nil
 	}
 	return false, e.serverFault(fault.ReadAnswerBody, err)

@@ -28,12 +28,17 @@ func (e *serving) prepareBody() {
 	switch {
 	case n == 0:
 		e.body = bodyNone
-	case n > 0 && n <= maxWhole && n <= int64(len(e.c.Buffered())):
+	case n > 0 && n <= maxWhole && n <= int64(e.c.Unread()):
 		e.body = bodyWhole
 		from := len(s.in)
-		s.in = append(s.in, e.c.Buffered()[:n]...)
+		for left := int(n); left > 0; {
+			b := e.c.Buffered()
+			b = b[:min(len(b), left)]
+			s.in = append(s.in, b...)
+			e.c.Discard(len(b))
+			left -= len(b)
+		}
 		s.upload.body = s.in[from:]
-		e.c.Discard(int(n))
 		e.bytesIn += n
 	default:
 		e.body = bodyStream
@@ -155,7 +160,7 @@ func (up *upload) relay() *fault.Error {
 				up.way.open(c, up.u, up.src.length, 0)
 			}
 			c.ReadBy(e.by(up.pace.next(e.now())))
-			if err := up.way.next(c, &up.src); err != nil {
+			if err := up.way.next(c, &up.src); err != nil && !up.src.ends(err) {
 				return clientFault(fault.ReadBody, err)
 			}
 			if up.stopped {

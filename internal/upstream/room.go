@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"os"
+	"slices"
 	"sync/atomic"
 
 	"poise/internal/fault"
@@ -12,7 +13,8 @@ import (
 // Peers are the loops of a process, each with its connections to servers.
 type Peers struct {
 	loops []*Loop
-	tls   atomic.Pointer[TLS] // nil: no pool's servers speak it
+	// speeches are nil while no pool's servers are spoken to otherwise than in HTTP/1.1 and clear text.
+	speeches atomic.Pointer[Speeches]
 }
 
 // NewPeers is for n loops.
@@ -49,6 +51,12 @@ func (l *Loop) makeRoom(ps *pool.Server, n, loops int) {
 		c := s.last
 		c.unlink()
 		c.Close()
+	}
+	for _, k := range slices.Clone(l.serverOf(ps).links) {
+		if n > 0 && k.Active() == 0 && ps.Crowded() {
+			k.Retire()
+			n--
+		}
 	}
 	next := l.loop.Index
 	for loops--; n > 0 && loops > 0 && ps.Crowded(); loops-- {

@@ -124,6 +124,12 @@ func (c *crew) change(most int) {
 	c.fibers[0].Post(func() { c.loops[0].CloseSurplus(c.server) })
 }
 
+// getConn is Get of a connection of HTTP/1.
+func getConn(l *upstream.Loop, w *upstream.Want) (*upstream.Conn, *fault.Error) {
+	lent, f := l.Get(w)
+	return lent.Conn, f
+}
+
 // lease waits for a slot on loop i.
 func (c *crew) lease(i int) pool.Lease {
 	q := &pool.Query{Loop: i}
@@ -154,7 +160,7 @@ func (c *crew) exchange(i int, r *rand.Rand) (late bool) {
 		lease.End()
 	}
 	hasty := w.By < l.Now().Add(time.Second)
-	conn, f := up.Get(&w)
+	conn, f := getConn(up, &w)
 	if f != nil {
 		return !hasty
 	}
@@ -283,7 +289,7 @@ func TestConnectionsInTime(t *testing.T) {
 			get := func(by time.Duration) {
 				c.fibers[0].Post(func() {
 					c.fibers[0].Go(func() {
-						_, f := c.loops[0].Get(&upstream.Want{Server: c.server, By: c.fibers[0].Now().Add(by)})
+						_, f := getConn(c.loops[0], &upstream.Want{Server: c.server, By: c.fibers[0].Now().Add(by)})
 						got <- f
 					})
 				})
@@ -316,7 +322,7 @@ func TestConnectionsFromAnyLoop(t *testing.T) {
 				got := make(chan *fault.Error, 1)
 				c.fibers[i].Post(func() {
 					c.fibers[i].Go(func() {
-						conn, f := c.loops[i].Get(&upstream.Want{Server: c.server, By: c.fibers[i].Now().Add(5 * time.Second)})
+						conn, f := getConn(c.loops[i], &upstream.Want{Server: c.server, By: c.fibers[i].Now().Add(5 * time.Second)})
 						if f == nil {
 							conn.Keep(time.Minute)
 						}
@@ -342,7 +348,7 @@ func TestConnectionsGivenBack(t *testing.T) {
 				l := c.fibers[i]
 				l.Post(func() {
 					l.Go(func() {
-						then(c.loops[i].Get(&upstream.Want{Server: c.server, By: l.Now().Add(5 * time.Second)}))
+						then(getConn(c.loops[i], &upstream.Want{Server: c.server, By: l.Now().Add(5 * time.Second)}))
 					})
 				})
 			}
@@ -377,7 +383,7 @@ func TestConnectionsOfAServerThatLeft(t *testing.T) {
 			c.fibers[0].Post(func() {
 				c.fibers[0].Go(func() {
 					defer close(done)
-					conn, f := c.loops[0].Get(&upstream.Want{Server: c.server, By: c.fibers[0].Now().Add(5 * time.Second)})
+					conn, f := getConn(c.loops[0], &upstream.Want{Server: c.server, By: c.fibers[0].Now().Add(5 * time.Second)})
 					if f != nil {
 						t.Error(f)
 						return
@@ -417,7 +423,7 @@ func TestConnectionsClientLeaves(t *testing.T) {
 						client, _ := l.Dial(addr, 0, nil) // as good as one that was accepted
 						client.Listen()
 						defer client.Abort()
-						conn, f := c.loops[0].Get(&upstream.Want{Server: c.server, By: l.Now().Add(20 * time.Second), Client: client})
+						conn, f := getConn(c.loops[0], &upstream.Want{Server: c.server, By: l.Now().Add(20 * time.Second), Client: client})
 						if f == nil {
 							conn.Close()
 						}
@@ -464,7 +470,7 @@ func TestConnectionsAtTheEnd(t *testing.T) {
 			got := make(chan *fault.Error, 1)
 			c.fibers[0].Call(func() {
 				c.fibers[0].Go(func() {
-					_, f := c.loops[0].Get(&upstream.Want{Server: c.server, By: c.fibers[0].Now().Add(time.Minute)})
+					_, f := getConn(c.loops[0], &upstream.Want{Server: c.server, By: c.fibers[0].Now().Add(time.Minute)})
 					got <- f
 				})
 			})
@@ -497,7 +503,7 @@ func TestConnectionsNotMade(t *testing.T) {
 				got := make(chan *fault.Error)
 				c.fibers[0].Post(func() {
 					c.fibers[0].Go(func() {
-						_, f := c.loops[0].Get(&upstream.Want{Server: c.server, By: c.fibers[0].Now().Add(10 * time.Second)})
+						_, f := getConn(c.loops[0], &upstream.Want{Server: c.server, By: c.fibers[0].Now().Add(10 * time.Second)})
 						got <- f
 					})
 				})

@@ -12,16 +12,32 @@ import (
 	"poise/internal/secure"
 )
 
-// TLS says how the servers of pools are spoken to, by the pools' names; a pool that is not in it has servers in clear text. Where a configuration has no
-// ServerName, each server is asked for by its host. Connections are used again only as long as their pool has the same configuration, by its address.
-type TLS map[string]*tls.Config
+// Speech is how servers are spoken to. Connections are used again only as long as their pool has the same one.
+type Speech struct {
+	// TLS is what a configuration has, or nil: clear text. Without a ServerName, each server is asked for by its host.
+	TLS  *tls.Config
+	HTTP HTTP
+}
 
-// SetTLS takes effect with the next connection that is asked for. It comes before the table whose requests are to go by it.
-func (p *Peers) SetTLS(t TLS) { p.tls.Store(&t) }
+// HTTP is which versions of HTTP a server is spoken to in.
+type HTTP uint8
 
-// TLS is what SetTLS was called with last.
-func (p *Peers) TLS() TLS {
-	if t := p.tls.Load(); t != nil {
+// The versions. Negotiated: what a server chooses by ALPN; in clear text HTTP/1.1.
+const (
+	HTTP1 HTTP = iota
+	HTTP2
+	Negotiated
+)
+
+// Speeches are those of pools, by their names; a pool that is not in it has the zero Speech.
+type Speeches map[string]Speech
+
+// SetSpeeches takes effect with the next connection that is asked for. It comes before the table whose requests are to go by it.
+func (p *Peers) SetSpeeches(t Speeches) { p.speeches.Store(&t) }
+
+// Speeches is what SetSpeeches was called with last.
+func (p *Peers) Speeches() Speeches {
+	if t := p.speeches.Load(); t != nil {
 		return *t
 	}
 	return nil
@@ -29,11 +45,11 @@ func (p *Peers) TLS() TLS {
 
 // renew looks whether servers are spoken to otherwise than before. Connections that lie idle by what was before end; those in use end after their exchange.
 func (l *Loop) renew() {
-	t := l.peers.tls.Load()
-	if t == l.tls {
+	t := l.peers.speeches.Load()
+	if t == l.speeches {
 		return
 	}
-	l.tls = t
+	l.speeches = t
 	for id, s := range l.servers {
 		if s == nil || s.base == (*t)[s.of.Pool] {
 			continue
@@ -44,12 +60,16 @@ func (l *Loop) renew() {
 }
 
 // speak sets how s is spoken to. Its sessions are its own: another server could not resume them.
-func (s *server) speak(t TLS) {
+func (s *server) speak(t Speeches) {
 	s.base, s.tls = t[s.of.Pool], nil
-	if s.base == nil {
+	s.http = s.base.HTTP
+	if s.base.TLS == nil {
+		if s.http == Negotiated {
+			s.http = HTTP1
+		}
 		return
 	}
-	s.tls = s.base.Clone()
+	s.tls = s.base.TLS.Clone()
 	s.tls.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 	if s.tls.ServerName == "" {
 		s.tls.ServerName = s.of.Host()
@@ -57,13 +77,13 @@ func (s *server) speak(t TLS) {
 }
 
 // handshake makes TLS of a new connection to s.
-func (l *Loop) handshake(s *server, w *Want, c *fiber.Conn) *fault.Error {
+func (l *Loop) handshake(s *server, w *Want, c *fiber.Conn) (protocol string, f *fault.Error) {
 	c.ReadBy(w.By)
 	c.WriteBy(w.By)
 	if w.Client != nil {
 		w.Client.Guard(c)
 	}
-	_, err := secure.Client(c, s.tls, &l.secure)
+	sc, err := secure.Client(c, s.tls, &l.secure)
 	if w.Client != nil {
 		w.Client.Guard(nil)
 	}
@@ -73,11 +93,11 @@ func (l *Loop) handshake(s *server, w *Want, c *fiber.Conn) *fault.Error {
 		if f.Side == fault.Server && f.Kind == fault.Other {
 			f.Kind = kindOfHandshake(err)
 		}
-		return f
+		return "", f
 	}
 	c.ReadBy(0)
 	c.WriteBy(0)
-	return nil
+	return sc.State().NegotiatedProtocol, nil
 }
 
 // kindOfHandshake says how a handshake ended, where its connection did not break.

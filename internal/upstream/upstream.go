@@ -10,11 +10,14 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"poise/internal/clock"
 	"poise/internal/fault"
 	"poise/internal/fiber"
+	"poise/internal/h2"
+	"poise/internal/mux"
 	"poise/internal/pool"
 	"poise/internal/secure"
 	"poise/internal/stats"
@@ -28,19 +31,28 @@ type Loop struct {
 	keep    int // idle connections per server
 	peers   *Peers
 	servers []*server
-	tls     *TLS // that servers were set by
-	secure  secure.Memory
+	// speeches are what servers were set by.
+	speeches *Speeches
+	mux      mux.Memory
+	links    mux.Config
+	secure   secure.Memory
 }
 
 // server is what a loop keeps for a server, at the place of its ID. Its idle connections form a list, the one used last in front.
 type server struct {
 	of          *pool.Server
-	base, tls   *tls.Config // how it is spoken to, as its pool has it and as it is for this server; nil: in clear text
+	base        Speech      // how it is spoken to, as its pool has it
+	tls         *tls.Config // and as it is for this server; nil: in clear text
+	http        HTTP        // and as it has turned out
 	addr        sys.Addr
 	err         error // the address cannot be dialled
 	first, last *Conn
 	idle        int
 	open        int
+
+	links   []*link   // connections of HTTP/2 that may take streams
+	dialing bool      // one is being made
+	waiting []*waiter // for that, or for a stream on one
 }
 
 // New returns a loop's connections. keep bounds the idle ones per server on this loop; peers are all loops'.
@@ -59,7 +71,7 @@ type Conn struct {
 	owner      *Loop
 	of         *pool.Server
 	server     *server
-	base       *tls.Config
+	base       Speech
 	id         int
 	since      clock.Instant // idle since
 	prev, next *Conn
@@ -75,35 +87,68 @@ type Want struct {
 	Client fiber.Client  // its leaving ends the attempt
 }
 
-// Get returns an idle connection, or dials. The fault is Safe: nothing of the request was sent.
-func (l *Loop) Get(w *Want) (*Conn, *fault.Error) {
+// Lent is what an exchange gets for its request: a connection of HTTP/1, or a stream of HTTP/2. One of both is nil.
+type Lent struct {
+	Conn   *Conn
+	Stream *Stream
+}
+
+// Get returns an idle connection, or dials; of HTTP/2, a stream on a connection that others may use too. The fault is Safe: nothing of the request was sent.
+func (l *Loop) Get(w *Want) (Lent, *fault.Error) {
 	l.renew()
 	s := l.serverOf(w.Server)
 	if s.err != nil {
-		return nil, &fault.Error{Side: fault.Server, Op: fault.Connect, Safe: true, Err: s.err}
+		return Lent{}, &fault.Error{Side: fault.Server, Op: fault.Connect, Safe: true, Err: s.err}
+	}
+	if s.http != HTTP1 {
+		return l.stream(s, w)
 	}
 	if !w.Fresh {
 		if c := l.idleConn(s, w.MaxAge); c != nil {
 			l.stats.ServerReused(c.id)
-			return c, nil
+			return Lent{Conn: c}, nil
 		}
 	}
 	if f := l.awaitRoom(w); f != nil {
-		return nil, f
+		return Lent{}, f
 	}
-	fc, err := l.loop.DialThen(s.addr, w.By, w.Client, w.Server.Closed)
+	return l.dial(s, w, w.Server.Closed)
+}
+
+// dial makes a connection. closed is called once when it is closed, or if none came of it.
+func (l *Loop) dial(s *server, w *Want, closed func()) (Lent, *fault.Error) {
+	base, http := s.base, s.base.HTTP
+	fc, err := l.loop.DialThen(s.addr, w.By, w.Client, closed)
 	if err != nil {
-		return nil, connectFault(err, w.Client)
+		return Lent{}, connectFault(err, w.Client)
 	}
 	if s.tls != nil {
-		if f := l.handshake(s, w, fc); f != nil {
-			return nil, f
+		protocol, f := l.handshake(s, w, fc)
+		if f != nil {
+			return Lent{}, f
+		}
+		switch {
+		case http == HTTP2 && protocol != "h2":
+			fc.Abort()
+			return Lent{}, &fault.Error{Side: fault.Server, Op: fault.Connect, Kind: fault.Handshake, Safe: true, Err: errNotHTTP2}
+		case http == Negotiated && protocol == "h2":
+			http = HTTP2
+		case http == Negotiated:
+			http = HTTP1
+		}
+		if s.base == base {
+			s.http = http
 		}
 	}
 	s.open++
 	l.stats.ServerOpened(w.Server.ID)
-	return &Conn{Conn: fc, owner: l, of: w.Server, server: s, base: s.base, id: w.Server.ID}, nil
+	if http != HTTP1 {
+		return Lent{Stream: l.link(s, w.Server, base, fc).open(false)}, nil
+	}
+	return Lent{Conn: &Conn{Conn: fc, owner: l, of: w.Server, server: s, base: base, id: w.Server.ID}}, nil
 }
+
+var errNotHTTP2 = errors.New("the server does not speak HTTP/2 over TLS: it has not chosen it by ALPN")
 
 // idleConn takes the idle connection that was used last.
 func (l *Loop) idleConn(s *server, maxAge time.Duration) *Conn {
@@ -127,8 +172,8 @@ func (l *Loop) serverOf(ps *pool.Server) *server {
 	if l.servers[ps.ID] == nil {
 		s := &server{of: ps}
 		s.addr, s.err = sys.ParseAddr(ps.Address)
-		if l.tls != nil {
-			s.speak(*l.tls)
+		if l.speeches != nil {
+			s.speak(*l.speeches)
 		}
 		l.servers[ps.ID] = s
 	}
@@ -215,6 +260,9 @@ func (l *Loop) CloseIdle(id int) {
 		c.unlink()
 		c.Close()
 	}
+	for _, k := range slices.Clone(l.servers[id].links) {
+		k.Retire()
+	}
 }
 
 func connectFault(err error, client fiber.Client) *fault.Error {
@@ -239,7 +287,15 @@ func Left(client fiber.Client) bool {
 
 // KindOf says how a connection broke.
 func KindOf(err error) fault.Kind {
+	var reset *mux.ResetError
+	var violation *h2.Error
 	switch {
+	case errors.As(err, &reset):
+		return fault.Reset
+	case errors.As(err, &violation):
+		return fault.Malformed
+	case errors.Is(err, mux.ErrGone):
+		return fault.Closed
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fault.Timeout
 	case errors.Is(err, io.EOF):

@@ -8,8 +8,9 @@ import (
 
 // budget bounds what a peer may have us do that brings nothing: each such frame, a glitch, takes one from it, and what brings something gives back.
 type budget struct {
-	left int
-	at   clock.Instant // when time gave last
+	left  int
+	bytes int           // of bodies, that have given nothing yet
+	at    clock.Instant // when time gave last
 
 	// Resets are watched apart: a request that is taken back has cost as much as any other.
 	since          clock.Instant
@@ -20,8 +21,9 @@ const (
 	// mostGlitches is what a peer can use up at once, and glitchesPerSecond what time gives back: less than what makes a flood, more than
 	// keep-alive pings, window updates and settings ever need.
 	mostGlitches, glitchesPerSecond = 1000, 100
-	// perRequest and perData are what a request, and a frame of a body in either direction, give back.
-	perRequest, perData = 8, 2
+	// perRequest is what a request gives back, and perBytes of a body, in either direction, give back one: peers let us send on after 4 KiB and more, on the
+	// stream and on the connection. [Go's net/http: 4 KiB]
+	perRequest, perBytes = 8, 1 << 10
 	// maxResets is how many streams a client may reset within resetTime, unless they are fewer than half of those that it has opened.
 	maxResets, resetTime = 100, 30 * time.Second
 )
@@ -29,6 +31,13 @@ const (
 func (b *budget) begin(now clock.Instant) { b.left, b.at, b.since = mostGlitches, now, now }
 
 func (b *budget) earn(n int) { b.left = min(b.left+n, mostGlitches) }
+
+// carried counts bytes of a body.
+func (b *budget) carried(n int) {
+	b.bytes += n
+	b.earn(b.bytes / perBytes)
+	b.bytes %= perBytes
+}
 
 // glitch takes n, and reports whether so much was left.
 func (b *budget) glitch(now clock.Instant, n int) bool {

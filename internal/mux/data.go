@@ -32,13 +32,11 @@ func (c *Conn) beginData(f h2.Frame) error {
 	c.of, c.left, c.padding = f, f.Length-overhead, padding
 	c.read(overhead)
 	n := c.left
-	switch {
-	case n < leastData && f.Flags&h2.EndStream == 0:
+	c.budget.carried(n)
+	if n < leastData && f.Flags&h2.EndStream == 0 {
 		if err := c.glitch(1); err != nil {
 			return err
 		}
-	case n >= fullFrame:
-		c.budget.earn(perData)
 	}
 	if s := c.streams[f.Stream]; s != nil {
 		if err := s.expect(f.Length, n); err != nil {

@@ -17,8 +17,6 @@ const (
 	framesPerSend = 3
 	// maxSent is how much of a body a frame carries, also to a peer that would take more: others want their turn.
 	maxSent = 16 << 10
-	// fullFrame is from where on a frame counts as one that brings something.
-	fullFrame = 256
 )
 
 // PrintRequest prints the head that goes with the next Send.
@@ -129,9 +127,7 @@ func (s *Stream) sendBody(spans [][]byte, size int, end bool) error {
 		}
 		s.sendWindow -= n
 		c.sendWindow -= n
-		if size >= fullFrame {
-			c.budget.earn(perData)
-		}
+		c.budget.carried(size)
 		if end {
 			s.finish()
 		}
@@ -310,9 +306,7 @@ func (c *Conn) landed() {
 		s.inFlight = false
 		s.left -= g.n
 		s.progress = c.loop.Now()
-		if g.n >= fullFrame {
-			c.budget.earn(perData)
-		}
+		c.budget.carried(g.n)
 		for n := g.n; n > 0; {
 			took := min(n, len(s.pending[0]))
 			s.pending[0] = s.pending[0][took:]

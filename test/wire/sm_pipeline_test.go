@@ -145,8 +145,8 @@ func TestSM28Garbage(t *testing.T) {
 	attacks := []attack{
 		{"TLS ClientHello", hello, 0},
 		{"SSLv2 ClientHello", "\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10", 0},
-		{"HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
-		{"HTTP/2 preface with SETTINGS", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", 505},
+		{"nearly an HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nMS\r\n\r\n", 505},
+		{"an HTTP/2 preface behind an empty line", "\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", 505},
 		{"a response", "HTTP/1.1 200 OK\r\nX: " + marker + "\r\n\r\n", 0},
 		{"SSH", "SSH-2.0-" + marker + "\r\n", 0},
 		{"SMTP", "EHLO " + marker + "\r\n", 0},

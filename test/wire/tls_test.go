@@ -67,7 +67,7 @@ func TestTLS(t *testing.T) {
 		p, cert := startTLS(t, s, echoing(t).Addr)
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			config := cert.Client("localhost")
-			config.MaxVersion, config.NextProtos = version, []string{"h2", "http/1.1"}
+			config.MaxVersion, config.NextProtos = version, []string{"http/1.1"}
 			c, conn := testkit.DialTLS(t, p.Addr, config)
 			if got := conn.ConnectionState(); got.Version != version || got.NegotiatedProtocol != "http/1.1" {
 				t.Errorf("agreed on %s and %q, want %s and http/1.1", tls.VersionName(got.Version), got.NegotiatedProtocol, tls.VersionName(version))

@@ -96,9 +96,9 @@ func TestTQ7Protocols(t *testing.T) {
 				want   string // empty: an alert
 			}{
 				{[]string{"http/1.1"}, "http/1.1"},
-				{[]string{"h2", "http/1.1"}, "http/1.1"},
+				{[]string{"h2", "http/1.1"}, "h2"},
 				{[]string{"ftp", "\x1a\x1a", "http/1.1"}, "http/1.1"},
-				{[]string{"h2"}, ""},
+				{[]string{"h2"}, "h2"},
 				{[]string{"h3"}, ""},
 				{[]string{"ftp"}, ""},
 				{[]string{"imap", "smtp", "pop3"}, ""},

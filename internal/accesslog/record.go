@@ -20,17 +20,21 @@ type Record struct {
 	Pool      string
 	Server    string // empty: no server was chosen
 	Protocol  string // "HTTP/1.1"
-	Method    []byte
-	Host      []byte
-	Path      []byte // with the query, where the caller wants it logged
-	Status    int    // what the client got; 499: it left before
-	BytesIn   int64
-	BytesOut  int64
-	Attempts  int
-	Queued    int     // its place in the pool's queue when it came there, from 1; 0: it did not wait
-	Hedge     string  // "won" or "lost" where a second server was asked while the first had not answered: whose answer counted; empty: none was
-	Reason    string  // why it ended, in words
-	End       [4]byte // the same as HAProxy's four letters; a zero byte is printed as "-"
+	// ServerProtocol is what the server spoke that has answered; empty: none has.
+	ServerProtocol string
+	// GRPCStatus is that of a gRPC call's answer; below 0: there is none.
+	GRPCStatus int
+	Method     []byte
+	Host       []byte
+	Path       []byte // with the query, where the caller wants it logged
+	Status     int    // what the client got; 499: it left before
+	BytesIn    int64
+	BytesOut   int64
+	Attempts   int
+	Queued     int     // its place in the pool's queue when it came there, from 1; 0: it did not wait
+	Hedge      string  // "won" or "lost" where a second server was asked while the first had not answered: whose answer counted; empty: none was
+	Reason     string  // why it ended, in words
+	End        [4]byte // the same as HAProxy's four letters; a zero byte is printed as "-"
 
 	TLS      time.Duration // the TLS handshake
 	Idle     time.Duration // waiting for the request's first byte
@@ -45,8 +49,9 @@ type Record struct {
 // Bytes of one field that are printed; what is longer is cut there and ends in "...". With them a record has a greatest
 // length, which is why the log's memory has one. A path of 8 KiB is what common servers take at most.
 const (
-	maxPath  = 8 << 10
-	maxField = 256
+	maxPath     = 8 << 10
+	maxField    = 256
+	maxProtocol = maxField / 2 // there are two
 
 	// fixedLength covers keys, punctuation, numbers, addresses and timers.
 	fixedLength = 1 << 10
@@ -59,7 +64,7 @@ const (
 
 // bound is a length that r's line cannot exceed.
 func (r *Record) bound() int {
-	n := len(r.RequestID) + len(r.Listener) + len(r.Route) + len(r.Pool) + len(r.Server) + len(r.Protocol) +
+	n := len(r.RequestID) + len(r.Listener) + len(r.Route) + len(r.Pool) + len(r.Server) + len(r.Protocol) + len(r.ServerProtocol) +
 		len(r.Method) + len(r.Host) + len(r.Path) + len(r.Reason) + len(r.End)
 	return min(fixedLength+maxEscape*n, maxRecord)
 }
@@ -99,8 +104,10 @@ func (r *Record) append(b []byte, s *stamp) []byte {
 	b = appendText(b, r.Pool, maxField)
 	b = append(b, `","server":"`...)
 	b = appendText(b, r.Server, maxField)
+	b = append(b, `","server_protocol":"`...)
+	b = appendText(b, r.ServerProtocol, maxProtocol)
 	b = append(b, `","protocol":"`...)
-	b = appendText(b, r.Protocol, maxField)
+	b = appendText(b, r.Protocol, maxProtocol)
 	b = append(b, `","method":"`...)
 	b = appendText(b, r.Method, maxField)
 	b = append(b, `","host":"`...)
@@ -109,6 +116,8 @@ func (r *Record) append(b []byte, s *stamp) []byte {
 	b = appendText(b, r.Path, maxPath)
 	b = append(b, `","status":`...)
 	b = strconv.AppendInt(b, int64(r.Status), 10)
+	b = append(b, `,"grpc_status":`...)
+	b = strconv.AppendInt(b, int64(max(r.GRPCStatus, -1)), 10)
 	b = append(b, `,"bytes_in":`...)
 	b = strconv.AppendInt(b, r.BytesIn, 10)
 	b = append(b, `,"bytes_out":`...)

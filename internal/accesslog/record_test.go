@@ -18,8 +18,8 @@ func sample() Record {
 	return Record{
 		Time: clock.Now(), RequestID: []byte("0199b7a0-5c1d-7abc-8def-0123456789ab"),
 		Client: netip.MustParseAddrPort("192.0.2.7:54321"), Listener: "web", Route: "api", Pool: "app", Server: "10.0.0.1:8080",
-		Protocol: "HTTP/1.1", Method: []byte("GET"), Host: []byte("api.example.com"), Path: []byte("/v1/things?page=2"),
-		Status: 200, BytesIn: 312, BytesOut: 20480, Attempts: 1, Queued: 3, Hedge: "won", Reason: "complete", End: [4]byte{'-', '-', '-', '-'},
+		Protocol: "HTTP/1.1", ServerProtocol: "HTTP/2.0", Method: []byte("GET"), Host: []byte("api.example.com"), Path: []byte("/v1/things?page=2"),
+		Status: 200, GRPCStatus: -1, BytesIn: 312, BytesOut: 20480, Attempts: 1, Queued: 3, Hedge: "won", Reason: "complete", End: [4]byte{'-', '-', '-', '-'},
 		TLS: -1, Idle: 1500 * time.Microsecond, Head: 0, Queue: -1, Connect: 42 * time.Microsecond,
 		Response: 1234567 * time.Microsecond, Body: 999 * time.Nanosecond, Active: 1300 * time.Millisecond,
 	}
@@ -34,8 +34,8 @@ func TestRecordKeysAndOrder(t *testing.T) {
 	r := sample()
 	want := `{"ts":"` + r.Time.Wall().UTC().Format("2006-01-02T15:04:05.000Z") + `",` +
 		`"request_id":"0199b7a0-5c1d-7abc-8def-0123456789ab","client":"192.0.2.7:54321","listener":"web","route":"api",` +
-		`"pool":"app","server":"10.0.0.1:8080","protocol":"HTTP/1.1","method":"GET","host":"api.example.com",` +
-		`"path":"/v1/things?page=2","status":200,"bytes_in":312,"bytes_out":20480,"attempts":1,"queued":3,"hedge":"won","reason":"complete",` +
+		`"pool":"app","server":"10.0.0.1:8080","server_protocol":"HTTP/2.0","protocol":"HTTP/1.1","method":"GET","host":"api.example.com",` +
+		`"path":"/v1/things?page=2","status":200,"grpc_status":-1,"bytes_in":312,"bytes_out":20480,"attempts":1,"queued":3,"hedge":"won","reason":"complete",` +
 		`"end":"----","t_tls":-1,"t_idle":1.500,"t_head":0.000,"t_queue":-1,"t_connect":0.042,"t_response":1234.567,` +
 		`"t_body":0.000,"t_active":1300.000}` + "\n"
 	if diff := cmp.Diff(want, encode(&r)); diff != "" {
@@ -164,7 +164,7 @@ func TestLongestRecordFitsABuffer(t *testing.T) {
 	long := strings.Repeat("\x00", 1<<20)
 	r := sample()
 	r.RequestID = []byte(long)
-	r.Listener, r.Route, r.Pool, r.Server, r.Protocol, r.Reason = long, long, long, long, long, long
+	r.Listener, r.Route, r.Pool, r.Server, r.Protocol, r.ServerProtocol, r.Reason = long, long, long, long, long, long, long
 	r.Method, r.Host, r.Path = []byte(long), []byte(long), []byte(long)
 	r.End = [4]byte{1, 1, 1, 1}
 	r.Client = netip.MustParseAddrPort("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535")

@@ -101,6 +101,7 @@ type Exchange struct {
 	outcome     pool.Outcome // of the answer, for the server's sake
 	took        time.Duration
 	upgrade     upgrade
+	call        call
 	bodyTouched bool
 	answerBegun bool
 	scratch     []byte // memory of fields that we add
@@ -144,6 +145,7 @@ func (x *Exchange) Start(now clock.Instant, t *route.Table) Step {
 		return x.answer(misdirected, 'P', 'R')
 	}
 	x.identify()
+	x.findCall()
 	if x.Route = t.Match(x.Client.Listener, x.Req); x.Route == nil {
 		return x.answer(noRoute, 'P', 'R')
 	}
@@ -181,7 +183,7 @@ func (x *Exchange) acquire(now clock.Instant) bool {
 // hold begins an attempt with the lease.
 func (x *Exchange) hold(now clock.Instant, lease pool.Lease) {
 	x.lease, x.server = lease, lease.Server()
-	x.outcome, x.took = pool.Unknown, 0
+	x.outcome, x.took, x.call.status = pool.Unknown, 0, noStatus
 	x.Attempts++
 	if x.firstChosen == 0 {
 		x.firstChosen = now
@@ -324,7 +326,7 @@ func (x *Exchange) mayRepeat(now clock.Instant) bool {
 // repeatable is mayRepeat but for what time and other requests have to do with it.
 func (x *Exchange) repeatable() bool {
 	r := &x.Route.Retry
-	return x.Attempts < r.Attempts && x.repeats < r.Repeats && !x.bodyTouched && Idempotent(x.Req.Method)
+	return x.Attempts < r.Attempts && x.repeats < r.Repeats && !x.bodyTouched && (Idempotent(x.Req.Method) || x.call.status == grpcUnavailable)
 }
 
 // TryBy is when the present try must have its answer's head, where another one can follow; 0: no bound of its own.
@@ -348,15 +350,19 @@ func Idempotent(method []byte) bool {
 func (x *Exchange) Responded(now clock.Instant, resp *msg.Response) Step {
 	x.Times.Response = now
 	x.LoggedIn = x.logsIn(resp)
-	x.outcome = pool.OutcomeOf(resp.Status)
-	if resp.Status < 400 && !x.bodyTouched { // else it is quick because nothing was done, or slow because of the client
+	status, alone := x.noteCall(resp.Fields)
+	if !alone {
+		status = resp.Status
+	}
+	x.outcome = pool.OutcomeOf(status)
+	if status < 400 && !x.bodyTouched { // else it is quick because nothing was done, or slow because of the client
 		x.took = now.Sub(x.Times.Connected)
 		x.Route.Pool.Answered(x.Client.Loop, now.Sub(x.firstChosen))
 	}
 	if resp.Status == switching {
 		return x.switched()
 	}
-	if r := &x.Route.Retry; len(r.Statuses) > 0 && r.OnStatus(resp.Status) && x.mayRepeat(now) {
+	if r := &x.Route.Retry; len(r.Statuses) > 0 && r.OnStatus(status) && x.mayRepeat(now) {
 		if step, ok := x.askAnother(now); ok {
 			return step
 		}

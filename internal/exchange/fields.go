@@ -264,7 +264,11 @@ func InterimFields(dst msg.Fields, resp *msg.Response) msg.Fields {
 
 // ReplyFields appends the fields of a reply of our own.
 func (x *Exchange) ReplyFields(dst msg.Fields, r *Reply) msg.Fields {
-	dst = append(dst, msg.Field{Name: []byte("Content-Type"), Value: []byte("text/plain; charset=utf-8"), ID: msg.ContentType})
+	if x.call.is {
+		dst = x.callFields(dst, r)
+	} else {
+		dst = append(dst, msg.Field{Name: []byte("Content-Type"), Value: []byte("text/plain; charset=utf-8"), ID: msg.ContentType})
+	}
 	if r.ProxyStatus != "" {
 		dst = append(dst, msg.Field{Name: []byte("Proxy-Status"), Value: []byte("poise; error=" + r.ProxyStatus), ID: msg.ProxyStatus})
 	}

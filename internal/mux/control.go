@@ -1,6 +1,9 @@
 package mux
 
-import "poise/internal/h2"
+import (
+	"poise/internal/h2"
+	"poise/internal/stats"
+)
 
 func (c *Conn) settings(f h2.Frame, p []byte) error {
 	before := c.peer
@@ -66,7 +69,7 @@ func (c *Conn) resetFrame(f h2.Frame, p []byte) error {
 	if s == nil {
 		return c.glitch(1)
 	}
-	c.count(StreamReset)
+	c.owner.Count(stats.StreamReset)
 	s.remove()
 	switch {
 	case code == h2.RefusedStream && c.client:

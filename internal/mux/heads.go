@@ -1,6 +1,9 @@
 package mux
 
-import "poise/internal/h2"
+import (
+	"poise/internal/h2"
+	"poise/internal/stats"
+)
 
 const (
 	// maxPieces is how many frames a header block may come in, beside its bytes: small ones cost as much as large ones.
@@ -96,7 +99,7 @@ func (c *Conn) accept(f h2.Frame, block []byte, end bool) error {
 		if err := c.dec.Skip(block); err != nil {
 			return err
 		}
-		c.count(StreamRefused)
+		c.owner.Count(stats.StreamRefused)
 		if c.told {
 			return c.glitch(1) // it was told that such are not looked at
 		}
@@ -112,7 +115,7 @@ func (c *Conn) accept(f h2.Frame, block []byte, end bool) error {
 	s.id, s.sendWindow = f.Stream, int64(c.peer.Window)
 	c.streams[s.id] = s
 	c.active++
-	c.count(StreamOpened)
+	c.owner.Count(stats.StreamOpened)
 	c.budget.earn(perRequest)
 	if err := s.requestHead(block, end); err != nil {
 		s.remove()

@@ -14,6 +14,7 @@ import (
 	"poise/internal/fiber"
 	"poise/internal/h1"
 	"poise/internal/h2"
+	"poise/internal/stats"
 )
 
 const (
@@ -59,24 +60,7 @@ type Config struct {
 	Draining func() bool
 	// Idle is how long a connection may be without streams, Head how long a head may be under way, Write how long the peer may take nothing. 0: for ever.
 	Idle, Head, Write time.Duration
-	// Count is told what happens; it may be nil.
-	Count func(Event)
 }
-
-// Event is what is counted.
-type Event uint8
-
-// Events of a connection.
-const (
-	StreamOpened Event = iota
-	StreamEnded
-	StreamRefused     // for want of a place
-	StreamReset       // by the peer
-	StreamBroken      // by us, since the peer has violated the protocol
-	Glitch            // a frame that brings nothing
-	ConnectionBroken  // ended by us, since the peer has violated the protocol
-	ConnectionFlooded // ended by us, since a budget is used up
-)
 
 // Memory is what the connections of a loop share: free memory.
 type Memory struct {
@@ -88,6 +72,8 @@ type Memory struct {
 type Owner interface {
 	// Freed is called when the connection can take a stream more, or none any more; of clients' connections never.
 	Freed(c *Conn)
+	// Count is told what happens.
+	Count(e stats.StreamEvent)
 }
 
 // Conn is a connection of HTTP/2.
@@ -186,12 +172,6 @@ func (c *Conn) Dialled() bool { return c.client }
 // Socket is the connection below.
 func (c *Conn) Socket() *fiber.Conn { return c.fc }
 
-func (c *Conn) count(e Event) {
-	if c.cfg.Count != nil {
-		c.cfg.Count(e)
-	}
-}
-
 // Room is how many streams can be opened now: one, until it is known how many the server takes.
 func (c *Conn) Room() int {
 	most := int64(c.peer.Streams)
@@ -232,7 +212,7 @@ func (c *Conn) Active() int { return c.active }
 func (c *Conn) Open() *Stream {
 	s := c.mem.take(c)
 	c.active++
-	c.count(StreamOpened)
+	c.owner.Count(stats.StreamOpened)
 	return s
 }
 
@@ -301,9 +281,9 @@ func (c *Conn) Close() {
 // violated ends the connection: the peer has done what it must not.
 func (c *Conn) violated(e *h2.Error) {
 	if e.Code == h2.EnhanceYourCalm {
-		c.count(ConnectionFlooded)
+		c.owner.Count(stats.ConnFlood)
 	} else {
-		c.count(ConnectionBroken)
+		c.owner.Count(stats.ConnViolation)
 	}
 	last := c.last
 	if c.client {

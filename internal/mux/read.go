@@ -5,6 +5,7 @@ import (
 
 	"poise/internal/fiber"
 	"poise/internal/h2"
+	"poise/internal/stats"
 )
 
 // Serve reads the frames that are at hand. It is fiber.Handler's.
@@ -206,7 +207,7 @@ func (c *Conn) frame(f h2.Frame, p []byte) error {
 
 // glitch counts frames that bring nothing.
 func (c *Conn) glitch(n int) error {
-	c.count(Glitch)
+	c.owner.Count(stats.Glitch)
 	if c.budget.glitch(c.loop.Now(), n) {
 		return nil
 	}
@@ -215,7 +216,7 @@ func (c *Conn) glitch(n int) error {
 
 // brokenBy resets a stream that the peer has violated the protocol on.
 func (c *Conn) brokenBy(id uint32, e *h2.Error) error {
-	c.count(StreamBroken)
+	c.owner.Count(stats.StreamViolation)
 	if s := c.streams[id]; s != nil {
 		s.remove()
 		s.broke(e)

@@ -10,6 +10,7 @@ import (
 	"poise/internal/fiber"
 	"poise/internal/h2"
 	"poise/internal/msg"
+	"poise/internal/stats"
 )
 
 // Stream is one request and its answer on a connection. One fiber reads and one writes at a time; they may be the same. Methods that fiber.Conn has too mean
@@ -532,7 +533,7 @@ func (s *Stream) Finish(code h2.Code) {
 		s.free()
 	}
 	c.active--
-	c.count(StreamEnded)
+	c.owner.Count(stats.StreamEnded)
 	if c.active == 0 {
 		c.idleSince = c.loop.Now()
 		if c.idle > 0 && c.fc.Handler() != nil && !c.away {

@@ -41,6 +41,7 @@ func (e *serving) relay() bool {
 	}
 	e.down.close()
 	if f == nil {
+		s.x.Ended(s.src.trailers())
 		e.settleUpload()
 	}
 	if e.uploading() && !s.upload.inVain() {

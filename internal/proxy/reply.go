@@ -28,10 +28,13 @@ func (e *serving) reply(r *exchange.Reply) bool {
 	s.tell = msg.ResponseHead{
 		Status: r.Status, Fields: s.fields, Length: int64(len(s.line)), Close: !keep, KeepAlive10: keep && s.req.Version == msg.HTTP10,
 	}
+	if s.x.IsCall() { // its status says it all
+		s.tell.Status, s.tell.NoLength = 200, true
+	}
 	err := c.print(&s.tell)
 	c.begin(false)
 	s.src.reset(0)
-	if string(s.req.Method) != "HEAD" {
+	if string(s.req.Method) != "HEAD" && !s.x.IsCall() {
 		s.src.own(s.line)
 	}
 	var f *fault.Error

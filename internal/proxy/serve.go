@@ -107,7 +107,7 @@ func (e *serving) begin() {
 	}
 	e.p.stats.Start(x.Route.ID)
 	e.counted = true
-	if d := x.Route.Timeouts.Request; d > 0 {
+	if d := x.Within(x.Route.Timeouts.Request); d > 0 {
 		e.until = e.now().Add(d)
 		x.Until = e.until
 	}

@@ -9,6 +9,7 @@ import (
 	"poise/internal/h2"
 	"poise/internal/msg"
 	"poise/internal/mux"
+	"poise/internal/stats"
 	"poise/internal/upstream"
 )
 
@@ -17,6 +18,9 @@ func (c *conn) multiplex() { mux.New(c.Conn, c.p.muxConfig(c.l), &c.p.mux, c, fa
 
 // Freed is mux.Owner's; only connections to servers have use for it.
 func (c *conn) Freed(*mux.Conn) {}
+
+// Count is mux.Owner's.
+func (c *conn) Count(e stats.StreamEvent) { c.p.stats.ClientStream(c.l.Index, e) }
 
 // muxConfig is what l's connections of HTTP/2 have in common.
 func (p *Loop) muxConfig(l *Listener) *mux.Config {

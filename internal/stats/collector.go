@@ -72,6 +72,14 @@ var (
 	listenerConnections  = describe("listener_connections", "Connections with clients that are open.", "listener")
 	listenerClientAborts = describe("listener_client_aborts_total", "Exchanges that the client left before they ended.", "listener")
 
+	listenerStreams = streamMetrics{
+		describe("listener_http2_streams", "Requests of HTTP/2 that are under way.", "listener"),
+		describe("listener_http2_streams_opened_total", "Requests of HTTP/2.", "listener"),
+		describe("listener_http2_resets_total", "Streams that were reset, by cause: the peer, refused, or a violation.", "listener", "cause"),
+		describe("listener_http2_glitches_total", "Frames that brought nothing.", "listener"),
+		describe("listener_http2_connections_ended_total", "Connections that were ended, for a violation or a flood of frames.", "listener", "cause"),
+	}
+
 	routeRequests  = describe("route_requests_total", "Exchanges that ended, by the class of the status that the client got.", "listener", "route", "code")
 	routeDurations = describe("route_duration_seconds", "Time from a request's first byte to the response's last.", "listener", "route")
 	routeReceived  = describe("route_received_bytes_total", "Bytes received from clients.", "listener", "route")
@@ -111,6 +119,14 @@ var (
 	serverMost        = describe("server_connection_limit", "Connections with the server that may be open; 0: any number.", "pool", "server")
 	serverEjections   = describe("server_ejections_total", "Times at which the server was ejected, by cause.", "pool", "server", "cause")
 	serverProbes      = describe("server_probes_total", "Active health checks, by result.", "pool", "server", "result")
+
+	serverStreams = streamMetrics{
+		describe("server_http2_streams", "Requests of HTTP/2 that are under way.", "pool", "server"),
+		describe("server_http2_streams_opened_total", "Requests of HTTP/2.", "pool", "server"),
+		describe("server_http2_resets_total", "Streams that were reset, by cause: the peer, refused, or a violation.", "pool", "server", "cause"),
+		describe("server_http2_glitches_total", "Frames that brought nothing.", "pool", "server"),
+		describe("server_http2_connections_ended_total", "Connections that were ended, for a violation or a flood of frames.", "pool", "server", "cause"),
+	}
 
 	serverAgentAnswers = describe("server_agent_answers_total", "Questions to the server's agent, by result.", "pool", "server", "result")
 	serverAgentWeight  = describe("server_agent_weight_ratio", "Share of the server's weight that its agent lets count; 1: the whole.", "pool", "server")
@@ -157,6 +173,22 @@ func (w writer) listener(l *Listener, name string) {
 	w.counter(listenerResumed, l.Resumed, name)
 	w.gauge(listenerConnections, float64(l.Connections), name)
 	w.counter(listenerClientAborts, l.ClientAborts, name)
+	w.streams(&listenerStreams, &l.Streams, name)
+}
+
+// streamMetrics are those of one side's connections of HTTP/2.
+type streamMetrics struct{ open, opened, resets, glitches, ended *prometheus.Desc }
+
+func (w writer) streams(m *streamMetrics, s *Streams, labels ...string) {
+	with := func(cause string) []string { return append(labels[:len(labels):len(labels)], cause) }
+	w.gauge(m.open, float64(s.Open), labels...)
+	w.counter(m.opened, s.Events[StreamOpened], labels...)
+	w.counter(m.resets, s.Events[StreamReset], with("peer")...)
+	w.counter(m.resets, s.Events[StreamRefused], with("refused")...)
+	w.counter(m.resets, s.Events[StreamViolation], with("violation")...)
+	w.counter(m.glitches, s.Events[Glitch], labels...)
+	w.counter(m.ended, s.Events[ConnViolation], with("violation")...)
+	w.counter(m.ended, s.Events[ConnFlood], with("flood")...)
 }
 
 func (w writer) route(r *Route, listener, name string) {
@@ -216,6 +248,7 @@ func (w writer) server(s *Server, n *ServerNow) {
 	w.counter(serverOpened, s.Opened, n.Pool, n.Server)
 	w.counter(serverReused, s.Reused, n.Pool, n.Server)
 	w.gauge(serverConnections, float64(s.Connections), n.Pool, n.Server)
+	w.streams(&serverStreams, &s.Streams, n.Pool, n.Server)
 	w.gauge(serverMost, float64(n.MaxConnections), n.Pool, n.Server)
 	for _, c := range n.Ejections {
 		w.counter(serverEjections, c.N, n.Pool, n.Server, c.Name)

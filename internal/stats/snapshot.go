@@ -80,6 +80,7 @@ type Listener struct {
 	Connections  int64                       // open now
 	Rejected     [len(rejections) + 1]uint64 // exchanges that Poise answered itself, as rejections lists them
 	ClientAborts uint64
+	Streams      Streams
 }
 
 // Route counts what one route took.
@@ -112,6 +113,7 @@ type Server struct {
 	Opened      uint64        // connections made
 	Reused      uint64        // attempts on a connection that was there already
 	Connections int64         // open now
+	Streams     Streams
 }
 
 // Snapshot is a copy of one loop's counters, or a sum of such copies. A slice's index is the number that the listener,
@@ -161,6 +163,7 @@ func (l *Listener) add(o *Listener) {
 	l.Connections += o.Connections
 	addAll(l.Rejected[:], o.Rejected[:])
 	l.ClientAborts += o.ClientAborts
+	l.Streams.add(&o.Streams)
 }
 
 func (r *Route) add(o *Route) {
@@ -194,6 +197,7 @@ func (s *Server) add(o *Server) {
 	s.Opened += o.Opened
 	s.Reused += o.Reused
 	s.Connections += o.Connections
+	s.Streams.add(&o.Streams)
 }
 
 func addAll(to, from []uint64) {

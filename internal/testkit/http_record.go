@@ -8,33 +8,35 @@ import (
 
 // Record is a line of the access log.
 type Record struct {
-	TS        string  `json:"ts"`
-	RequestID string  `json:"request_id"`
-	Client    string  `json:"client"`
-	Listener  string  `json:"listener"`
-	Route     string  `json:"route"`
-	Pool      string  `json:"pool"`
-	Server    string  `json:"server"`
-	Protocol  string  `json:"protocol"`
-	Method    string  `json:"method"`
-	Host      string  `json:"host"`
-	Path      string  `json:"path"`
-	Status    int     `json:"status"`
-	BytesIn   int64   `json:"bytes_in"`
-	BytesOut  int64   `json:"bytes_out"`
-	Attempts  int     `json:"attempts"`
-	Queued    int     `json:"queued"`
-	Hedge     string  `json:"hedge"`
-	Reason    string  `json:"reason"`
-	End       string  `json:"end"`
-	TLS       float64 `json:"t_tls"`
-	Idle      float64 `json:"t_idle"`
-	Head      float64 `json:"t_head"`
-	Queue     float64 `json:"t_queue"`
-	Connect   float64 `json:"t_connect"`
-	Response  float64 `json:"t_response"`
-	Body      float64 `json:"t_body"`
-	Active    float64 `json:"t_active"`
+	TS             string  `json:"ts"`
+	RequestID      string  `json:"request_id"`
+	Client         string  `json:"client"`
+	Listener       string  `json:"listener"`
+	Route          string  `json:"route"`
+	Pool           string  `json:"pool"`
+	Server         string  `json:"server"`
+	ServerProtocol string  `json:"server_protocol"`
+	Protocol       string  `json:"protocol"`
+	Method         string  `json:"method"`
+	Host           string  `json:"host"`
+	Path           string  `json:"path"`
+	Status         int     `json:"status"`
+	GRPCStatus     int     `json:"grpc_status"`
+	BytesIn        int64   `json:"bytes_in"`
+	BytesOut       int64   `json:"bytes_out"`
+	Attempts       int     `json:"attempts"`
+	Queued         int     `json:"queued"`
+	Hedge          string  `json:"hedge"`
+	Reason         string  `json:"reason"`
+	End            string  `json:"end"`
+	TLS            float64 `json:"t_tls"`
+	Idle           float64 `json:"t_idle"`
+	Head           float64 `json:"t_head"`
+	Queue          float64 `json:"t_queue"`
+	Connect        float64 `json:"t_connect"`
+	Response       float64 `json:"t_response"`
+	Body           float64 `json:"t_body"`
+	Active         float64 `json:"t_active"`
 }
 
 // ParseRecord parses one line of the access log, strictly: no field that Record does not know, and nothing after it.

@@ -12,6 +12,7 @@ import (
 	"poise/internal/h2"
 	"poise/internal/mux"
 	"poise/internal/pool"
+	"poise/internal/stats"
 )
 
 // link is a connection of HTTP/2 to a server. Many exchanges have streams on it at once.
@@ -61,6 +62,9 @@ func (k *link) Freed(*mux.Conn) {
 		s.waiting = slices.Delete(s.waiting, 0, 1)
 	}
 }
+
+// Count is mux.Owner's.
+func (k *link) Count(e stats.StreamEvent) { k.owner.stats.ServerStream(k.of.ID, e) }
 
 // waiter waits for a stream.
 type waiter struct {

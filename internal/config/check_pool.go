@@ -8,7 +8,8 @@ import (
 // pool checks one pool.
 func (c *checker) pool(p *Pool) {
 	if p.HTTPVersion == "auto" && p.ServerTLS == nil && c.good(&p.HTTPVersion) && !c.broken[&p.ServerTLS] {
-		c.complain(&p.HTTPVersion, "http_version: auto is what servers choose over TLS, and there is no server_tls", "write 2 for servers that speak HTTP/2 in clear text")
+		const what, hint = "http_version: auto is what servers choose over TLS, and there is no server_tls", "write 2 for servers that speak HTTP/2 in clear text"
+		c.complain(&p.HTTPVersion, what, hint)
 	}
 	if c.good(&p.Name) && !isPlainName(p.Name) {
 		c.complain(&p.Name, fmt.Sprintf("%q is not a pool's name", p.Name), "letters, digits and . _ - only, at most 128")

@@ -45,11 +45,11 @@ func mustParse(t *testing.T, text string) *Config {
 func TestSmallest(t *testing.T) {
 	c := mustParse(t, "listen: :8080\nservers: [10.0.0.1:8080, App.internal:0080]\n")
 	wantListeners := []*Listener{{
-		Name: ":8080", Addresses: Addresses{":8080"}, Protocol: "http", Pool: "default", Upgrades: Strings{"websocket"},
+		Name: ":8080", Addresses: Addresses{":8080"}, Protocol: "http", HTTP2: true, Pool: "default", Upgrades: Strings{"websocket"},
 		Timeouts: Default().Timeouts.ListenerTimeouts,
 	}}
 	wantPools := Pools{{
-		Name: "default", Policy: Policy{Name: LeastRequests},
+		Name: "default", Policy: Policy{Name: LeastRequests}, HTTPVersion: "1.1",
 		Servers: []*Server{{Address: "10.0.0.1:8080", Weight: 1}, {Address: "app.internal:80", Weight: 1}},
 		Retry:   usualRetry, Eject: usualEject, Queue: usualQueue, FailOpen: usualFailOpen,
 	}}
@@ -80,7 +80,10 @@ var (
 // TestDefaults states the defaults a second time, as PRODUCT's users know them.
 func TestDefaults(t *testing.T) {
 	want := &Config{
-		Driver: "auto", Single: Pool{Policy: Policy{Name: LeastRequests}, Retry: usualRetry, Eject: usualEject, Queue: usualQueue, FailOpen: usualFailOpen},
+		Driver: "auto",
+		Single: Pool{
+			Policy: Policy{Name: LeastRequests}, HTTPVersion: "1.1", Retry: usualRetry, Eject: usualEject, Queue: usualQueue, FailOpen: usualFailOpen,
+		},
 		Timeouts: Timeouts{
 			ListenerTimeouts: ListenerTimeouts{
 				RouteTimeouts: RouteTimeouts{

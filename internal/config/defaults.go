@@ -77,7 +77,7 @@ func (l filler) fill(v reflect.Value) {
 func (c *Config) unify() {
 	o := c.origin
 	if o.set(&c.Listen) || o.set(&c.Single.Servers) {
-		l := &Listener{Addresses: c.Listen, Pool: shortPool, Protocol: "http", Upgrades: Strings{"websocket"}}
+		l := &Listener{Addresses: c.Listen, Pool: shortPool, Protocol: "http", HTTP2: true, Upgrades: Strings{"websocket"}}
 		o.at[l], o.broken[l] = o.at[&c.Listen], !o.good(&c.Listen)
 		o.at[&l.Addresses] = o.at[l]
 		c.Listeners = append(c.Listeners, l)

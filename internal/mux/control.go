@@ -11,7 +11,7 @@ func (c *Conn) settings(f h2.Frame, p []byte) error {
 		return err
 	}
 	if f.Flags&h2.Ack != 0 {
-		return nil
+		return c.glitch(1)
 	}
 	if c.peer.TableSize < min(before.TableSize, h2.Defaults().TableSize) {
 		c.shrunk = true

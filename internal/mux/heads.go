@@ -8,6 +8,8 @@ import (
 const (
 	// maxPieces is how many frames a header block may come in, beside its bytes: small ones cost as much as large ones.
 	maxPieces = 32
+	// badHead is how many glitches a head counts as that is no request: it has cost as much as one, and more if it was too large.
+	badHead = 40
 	// blockRoom is how much more than a decoded head a block may be before it is decoded.
 	blockRoom = 4 << 10
 )
@@ -124,6 +126,11 @@ func (c *Conn) accept(f h2.Frame, block []byte, end bool) error {
 		return err
 	}
 	c.loop.Go(s.run)
+	if s.err != nil {
+		if err := c.glitch(badHead); err != nil {
+			return err
+		}
+	}
 	if f.Stream+2 > lastStream {
 		c.Drain()
 	}

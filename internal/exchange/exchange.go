@@ -154,6 +154,9 @@ func (x *Exchange) Start(now clock.Instant, t *route.Table) Step {
 	}
 	x.Route.Pool.Enter(now, x.Client.Loop)
 	x.findUpgrade()
+	if len(x.Req.Protocol) > 0 && x.upgrade.token == nil {
+		return x.answer(notOffered, 'P', 'R')
+	}
 	x.query.Client = x.From
 	x.findAffinity(now)
 	switch {
@@ -359,7 +362,7 @@ func (x *Exchange) Responded(now clock.Instant, resp *msg.Response) Step {
 		x.took = now.Sub(x.Times.Connected)
 		x.Route.Pool.Answered(x.Client.Loop, now.Sub(x.firstChosen))
 	}
-	if resp.Status == switching {
+	if resp.Status == switching || resp.Version == msg.HTTP2 && x.Switches(resp) {
 		return x.switched()
 	}
 	if r := &x.Route.Retry; len(r.Statuses) > 0 && r.OnStatus(status) && x.mayRepeat(now) {

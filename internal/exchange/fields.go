@@ -153,6 +153,8 @@ var (
 	nameXFH       = []byte("X-Forwarded-Host")
 	nameRequestID = []byte("X-Request-Id")
 	nameSetCookie = []byte("Set-Cookie")
+	nameWSKey     = []byte("Sec-WebSocket-Key")
+	nameWSAccept  = []byte("Sec-WebSocket-Accept")
 	nameHSTS      = []byte("Strict-Transport-Security")
 	schemeHTTP    = []byte("http")
 	schemeHTTPS   = []byte("https")
@@ -168,6 +170,7 @@ func (x *Exchange) RequestFields(dst msg.Fields, expect bool) msg.Fields {
 		switch {
 		case hopByHop(f.ID) || f.ID == msg.XRequestID || f.HasUnderscore():
 		case f.ID == msg.Trailer && req.Length != msg.Chunked:
+		case f.ID == msg.SecWebSocketKey && x.upgrade.connect:
 		case f.ID == msg.Expect && !expect:
 		case len(req.Connection) > 0 && listed(req.Connection, f):
 		case !forwarding(f.ID):
@@ -190,6 +193,9 @@ func (x *Exchange) RequestFields(dst msg.Fields, expect bool) msg.Fields {
 	}
 	if host == nil {
 		host = req.Authority
+	}
+	if x.upgrade.connect && x.upgrade.checks {
+		dst = append(dst, msg.Field{Name: nameWSKey, Value: x.upgrade.key[:], ID: msg.SecWebSocketKey})
 	}
 	return append(x.identityFields(dst),
 		msg.Field{Name: nameXFF, Value: x.join(xff, x.Client.AddrText), ID: msg.XForwardedFor},
@@ -229,11 +235,15 @@ func (x *Exchange) ResponseFields(dst msg.Fields, resp *msg.Response, trailers b
 		case hopByHop(f.ID) && f.ID != msg.Host, f.ID == msg.XRequestID:
 		case f.ID == msg.Host:
 		case f.ID == msg.Trailer && !trailers:
+		case f.ID == msg.SecWebSocketAccept && x.upgrade.connect:
 		case f.ID == msg.Other && len(x.Route.HSTS) > 0 && msg.EqualFold(f.Name, "strict-transport-security"): // there must be one (RFC 6797 section 7.1)
 		case len(resp.Connection) > 0 && listed(resp.Connection, f):
 		default:
 			dst = append(dst, *f)
 		}
+	}
+	if x.upgrade.done && x.upgrade.checks && !x.upgrade.connect && resp.Version == msg.HTTP2 { // which has no such field
+		dst = append(dst, msg.Field{Name: nameWSAccept, Value: x.upgrade.accept[:], ID: msg.SecWebSocketAccept})
 	}
 	return x.ownFields(dst)
 }

@@ -15,8 +15,11 @@ import (
 type upgrade struct {
 	token  []byte // as the route names it; nil: nothing
 	accept [28]byte
-	checks bool // the answer must have accept
-	done   bool // the server has switched
+	// key is what a server of HTTP/1.1 is asked with where the client, of HTTP/2, has none of its own.
+	key     [24]byte
+	connect bool // asked by an extended CONNECT (RFC 8441)
+	checks  bool // the answer must have accept
+	done    bool // the server has switched
 }
 
 const switching = 101
@@ -33,6 +36,10 @@ func (x *Exchange) Switched() bool { return x.upgrade.done }
 // choose another than the one whose rules the request meets.
 func (x *Exchange) findUpgrade() {
 	req := x.Req
+	if len(req.Protocol) > 0 {
+		x.findConnect()
+		return
+	}
 	if len(req.Connection) == 0 || req.Version == msg.HTTP10 || req.Length != 0 || req.Expect100 || !hasOption(req.Connection, "upgrade") {
 		return
 	}
@@ -52,6 +59,26 @@ func (x *Exchange) findUpgrade() {
 	}
 }
 
+// findConnect does the same for a client of HTTP/2, whose request says by its method that it wants nothing else.
+func (x *Exchange) findConnect() {
+	req := x.Req
+	for _, token := range x.Route.Upgrades {
+		if !msg.EqualFold(req.Protocol, string(token)) {
+			continue
+		}
+		if string(token) == webSocket {
+			if version, ok := only(req.Fields, msg.SecWebSocketVersion); !ok || string(version) != "13" {
+				return
+			}
+			nonce := sha1.Sum(x.RequestID()) //nolint:gosec // it keeps no secret, and only has to differ from others
+			base64.StdEncoding.Encode(x.upgrade.key[:], nonce[:16])
+			x.expectAccept(x.upgrade.key[:])
+		}
+		x.upgrade.token, x.upgrade.connect = token, true
+		return
+	}
+}
+
 // acceptable tells whether a request is one that RFC 6455 section 4.2.1 lets a server accept, and works out what that one answers.
 func (x *Exchange) acceptable() bool {
 	req := x.Req
@@ -67,16 +94,24 @@ func (x *Exchange) acceptable() bool {
 	if n, err := base64.StdEncoding.Strict().Decode(nonce[:], key); err != nil || n != 16 {
 		return false
 	}
+	x.expectAccept(key)
+	return true
+}
+
+// expectAccept works out what a server answers to a key.
+func (x *Exchange) expectAccept(key []byte) {
 	h := sha1.New() //nolint:gosec // see above
 	h.Write(key)
 	h.Write([]byte("258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	base64.StdEncoding.Encode(x.upgrade.accept[:], h.Sum(nil))
 	x.upgrade.checks = true
-	return true
 }
 
-// Switches tells whether an interim answer is a 101 that takes the offer.
+// Switches tells whether an answer takes the offer: a 101, or of HTTP/2 one that says that all is well.
 func (x *Exchange) Switches(resp *msg.Response) bool {
+	if resp.Version == msg.HTTP2 {
+		return x.upgrade.token != nil && resp.Status >= 200 && resp.Status < 300
+	}
 	if resp.Status != switching || x.upgrade.token == nil || resp.Version == msg.HTTP10 || !hasOption(resp.Connection, "upgrade") {
 		return false
 	}
@@ -94,6 +129,9 @@ func (x *Exchange) Switches(resp *msg.Response) bool {
 // nothing about how the server answers. Nor is anything left that could be repeated.
 func (x *Exchange) switched() Step {
 	x.Status, x.upgrade.done = switching, true
+	if x.upgrade.connect {
+		x.Status = 200
+	}
 	x.lease.Tell(x.outcome, x.took)
 	x.outcome, x.took = pool.Unknown, 0
 	x.Until = 0

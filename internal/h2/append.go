@@ -212,7 +212,11 @@ func AppendRequest(dst []byte, h *msg.RequestHead) ([]byte, error) {
 		out = appendInt(out, 0, 7, len(h.Path)+len(h.Query))
 		out = append(append(out, h.Path...), h.Query...)
 	}
-	out, ok := appendFields(out, h.Fields, true)
+	fields := h.Fields
+	if len(h.Upgrade) > 0 {
+		fields = withoutKey(fields)
+	}
+	out, ok := appendFields(out, fields, true)
 	if !ok || !h1.IsValue(h.Upgrade) {
 		return dst, h1.ErrField
 	}
@@ -223,6 +227,16 @@ func AppendRequest(dst []byte, h *msg.RequestHead) ([]byte, error) {
 		out = appendLength(out, h.Length)
 	}
 	return out, nil
+}
+
+// withoutKey leaves out what only HTTP/1.1 asks for a WebSocket with. [RFC 8441 section 5.1]
+func withoutKey(fields msg.Fields) (kept msg.Fields) {
+	for i := range fields {
+		if fields[i].ID != msg.SecWebSocketKey {
+			kept = append(kept, fields[i])
+		}
+	}
+	return kept
 }
 
 func appendLength(dst []byte, n int64) []byte {

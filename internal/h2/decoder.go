@@ -242,8 +242,11 @@ func (d *Decoder) finishRequest(r *msg.Request, end bool) *Error {
 		return malformed("a pseudo-field is missing")
 	case d.seen[pseudoStatus]:
 		return malformed(":status in a request")
-	case d.seen[pseudoProtocol]:
-		return malformed(":protocol, which was not offered")
+	case d.seen[pseudoProtocol] && (string(d.pseudo[pseudoMethod]) != "CONNECT" || !h1.IsName(d.pseudo[pseudoProtocol])):
+		return malformed(":protocol of no CONNECT")
+	case d.seen[pseudoProtocol]: // and its method is what HTTP/1.1 would ask with [RFC 8441 section 5]
+		r.Protocol = d.pseudo[pseudoProtocol]
+		d.pseudo[pseudoMethod] = get
 	}
 	if err := h1.ReadMethod(r, d.pseudo[pseudoMethod]); err != nil {
 		return asError(err)
@@ -270,11 +273,13 @@ func (d *Decoder) finishRequest(r *msg.Request, end bool) *Error {
 		return malformed("content-length of a request without a body")
 	case d.lengths > 0:
 		r.Length, r.HasLength = d.length, true
-	case !end:
+	case !end && len(r.Protocol) == 0:
 		r.Length = msg.Chunked
 	}
 	return nil
 }
+
+var get = []byte("GET")
 
 // finishHost finds the authority. Where Host says another, there is no telling whom the request is for. [RFC 9113 section 8.3.1]
 func (d *Decoder) finishHost(r *msg.Request) *Error {

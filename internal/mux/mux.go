@@ -153,7 +153,8 @@ func New(fc *fiber.Conn, cfg *Config, mem *Memory, owner Owner, dialled bool) *C
 		c.out = h2.AppendSettings(c.out, h2.Setting{ID: h2.SettingPush, Value: 0}, h2.Setting{ID: h2.SettingStreams, Value: 0})
 	} else {
 		c.out = h2.AppendSettings(c.out,
-			h2.Setting{ID: h2.SettingStreams, Value: uint32(cfg.Streams)}, h2.Setting{ID: h2.SettingHeaderList, Value: uint32(cfg.Heads.Size())})
+			h2.Setting{ID: h2.SettingStreams, Value: uint32(cfg.Streams)}, h2.Setting{ID: h2.SettingHeaderList, Value: uint32(cfg.Heads.Size())},
+			h2.Setting{ID: h2.SettingConnect, Value: 1})
 	}
 	c.out = h2.AppendWindow(c.out, 0, connWindow-firstWindow)
 	c.flush()

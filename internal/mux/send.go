@@ -94,6 +94,12 @@ func (s *Stream) send(head bool, spans [][]byte, size int, end bool, trailers ms
 	return sent, nil
 }
 
+// CloseWrite says that nothing more is sent.
+func (s *Stream) CloseWrite() error {
+	_, err := s.Send(false, nil, 0, true, nil)
+	return err
+}
+
 // finish notes that our end is sent.
 func (s *Stream) finish() {
 	s.finished = true

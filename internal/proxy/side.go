@@ -32,6 +32,9 @@ type side interface {
 	// send sends a piece, and tells how many bytes that were.
 	send(p *piece) (int, error)
 
+	// CloseWrite says that nothing more is sent, and leaves the other direction.
+	CloseWrite() error
+
 	// socket is the connection, where bytes of a body lie on it as they are; else nil.
 	socket() *fiber.Conn
 }

@@ -23,11 +23,15 @@ type upgraded struct {
 // upgrade sends the server's 101 to the client, and has a relay pass on what follows. The fiber's work on the connection ends with it.
 func (e *serving) upgrade() bool {
 	s, x, c := e.s, &e.s.x, e.c
-	c.socket().GuardReset(e.u.socket()) // while the 101 is on its way, the client may send, and leave as the relay lets it
-	e.until = 0                         // what bounds a request does not bound what follows it
+	from, to := c.socket(), e.u.socket()
+	relayed := from != nil && to != nil
+	if relayed {
+		from.GuardReset(to) // while the 101 is on its way, the client may send, and leave as the relay lets it
+	}
+	e.until = 0 // what bounds a request does not bound what follows it
 	s.fields = x.ResponseFields(s.fields[:0], &s.resp, false)
 	s.tell = msg.ResponseHead{
-		Status: s.resp.Status, Reason: s.resp.Reason, Fields: s.fields, NoLength: true, Upgrade: x.Upgrade(),
+		Status: x.Status, Fields: s.fields, NoLength: true, Upgrade: x.Upgrade(),
 	}
 	err := c.print(&s.tell)
 	e.u.forgetHead()
@@ -41,10 +45,13 @@ func (e *serving) upgrade() bool {
 		e.report()
 		return c.over(outcome{f: f})
 	}
+	if !relayed {
+		return e.tunnel()
+	}
 	t := &upgraded{e: *e}
 	t.e.s, t.e.c, t.e.u = nil, c.detach(), e.u.detach()
 	t.keep(&s.req, x)
-	t.Relay = relay.Relay{First: c.socket(), Second: e.u.socket(), Idle: x.Route.Timeouts.RelayIdle, Done: t.done}
+	t.Relay = relay.Relay{First: from, Second: to, Idle: x.Route.Timeouts.RelayIdle, Done: t.done}
 	e.u, e.busy = nil, false
 	e.p.stats.UpgradeBegun(t.x.Route.ID)
 	t.Start()
@@ -66,38 +73,40 @@ func (t *upgraded) keep(req *msg.Request, x *exchange.Exchange) {
 
 // done ends the exchange when the relay has ended.
 func (t *upgraded) done() {
-	c, u, p := t.e.c, t.e.u, t.e.p
-	s := p.takeScratch()
+	s := t.e.p.takeScratch()
 	s.e, s.x, s.req = t.e, t.x, t.req
 	e := &s.e
 	e.s, e.busy = s, true
 	defer e.unwind()
 	up, down := t.Sent()
+	e.endUpgrade(t.End(), up, down)
+}
+
+// endUpgrade ends an exchange after so many bytes were passed on from the client and to it.
+func (e *serving) endUpgrade(end relay.End, up, down int64) bool {
 	e.bytesIn += up
 	e.bytesOut += down
 	e.serverOut += up
 	e.serverIn += down
-	f := t.fault()
-	if t.End().Broken {
-		u.Reset() // so that nobody takes it for the end of what was to be said
+	f := faultOf(end)
+	if end.Broken {
+		e.u.Reset() // so that nobody takes it for the end of what was to be said
 	} else {
-		u.Finish()
+		e.u.Finish()
 	}
-	p.stats.UpgradeEnded(t.x.Route.ID)
+	e.p.stats.UpgradeEnded(e.s.x.Route.ID)
 	e.reportAttempt(f)
 	e.closeServer()
-	s.x.Done(e.now(), f)
+	e.s.x.Done(e.now(), f)
 	e.report()
-	if t.End().Broken {
-		c.over(outcome{f: f, untilClose: true})
-	} else {
-		c.over(outcome{})
+	if end.Broken {
+		return e.c.over(outcome{f: f, untilClose: true})
 	}
+	return e.c.over(outcome{})
 }
 
-// fault is how it ended, if not by both sides having said all.
-func (t *upgraded) fault() *fault.Error {
-	end := t.End()
+// faultOf is how it ended, if not by both sides having said all.
+func faultOf(end relay.End) *fault.Error {
 	if end.Err == nil {
 		return nil
 	}

@@ -46,7 +46,7 @@ func (e *serving) upgrade() bool {
 		return c.over(outcome{f: f})
 	}
 	if !relayed {
-		return e.tunnel()
+		return e.relayStreams()
 	}
 	t := &upgraded{e: *e}
 	t.e.s, t.e.c, t.e.u = nil, c.detach(), e.u.detach()

@@ -10,9 +10,9 @@ import (
 	"poise/internal/relay"
 )
 
-// tunnel passes bytes on both ways after an upgrade where a side is a stream, until both have ended: what relay.Relay does for two connections. It
+// relaying passes bytes on both ways after an upgrade where a side is a stream, until both have ended: what relay.Relay does for two connections. It
 // has two fibers, the exchange's own and the upload's.
-type tunnel struct {
+type relaying struct {
 	e     *serving
 	idle  time.Duration
 	moved clock.Instant // when something was last passed on
@@ -22,7 +22,7 @@ type tunnel struct {
 	down  way
 }
 
-// way is one direction of a tunnel.
+// way is one of its directions.
 type way struct {
 	from, to side
 	of       relay.Side
@@ -31,9 +31,9 @@ type way struct {
 	sent     int64
 }
 
-// tunnel is a fiber's work until both sides have ended. It reports whether the client's connection goes on.
-func (e *serving) tunnel() bool {
-	t := &tunnel{e: e, idle: e.s.x.Route.Timeouts.RelayIdle, moved: e.now()}
+// relayStreams is a fiber's work until both sides have ended. It reports whether the client's connection goes on.
+func (e *serving) relayStreams() bool {
+	t := &relaying{e: e, idle: e.s.x.Route.Timeouts.RelayIdle, moved: e.now()}
 	t.up = way{from: e.c, to: e.u, of: relay.First}
 	t.down = way{from: e.u, to: e.c, of: relay.Second}
 	e.p.stats.UpgradeBegun(e.s.x.Route.ID)
@@ -51,7 +51,7 @@ func (e *serving) tunnel() bool {
 }
 
 // pass is one direction's fiber.
-func (t *tunnel) pass(w *way) {
+func (t *relaying) pass(w *way) {
 	for !t.over {
 		w.from.ReadBy(t.idleBy())
 		err := w.from.Next()
@@ -99,7 +99,7 @@ func other(s relay.Side) relay.Side {
 }
 
 // wakeOther has the other direction wait no longer than is allowed now.
-func (t *tunnel) wakeOther(w *way) {
+func (t *relaying) wakeOther(w *way) {
 	o := &t.up
 	if w == o {
 		o = &t.down
@@ -107,22 +107,22 @@ func (t *tunnel) wakeOther(w *way) {
 	o.from.ReadBy(t.idleBy())
 }
 
-func (t *tunnel) idleBy() clock.Instant {
+func (t *relaying) idleBy() clock.Instant {
 	if t.idle == 0 {
 		return 0
 	}
 	return t.moved.Add(t.idle)
 }
 
-var errTunnelOver = errors.New("the tunnel is over")
+var errRelayOver = errors.New("the relay is over")
 
 // stop ends both directions.
-func (t *tunnel) stop(by relay.Side, err error) {
+func (t *relaying) stop(by relay.Side, err error) {
 	if t.over {
 		return
 	}
 	t.over = true
 	t.end = relay.End{By: by, Err: err, Broken: by != relay.Nobody}
-	t.e.c.Interrupt(errTunnelOver)
-	t.e.u.Interrupt(errTunnelOver)
+	t.e.c.Interrupt(errRelayOver)
+	t.e.u.Interrupt(errRelayOver)
 }

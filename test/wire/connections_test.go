@@ -6,6 +6,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"poise/internal/testkit"
 )
@@ -13,15 +14,16 @@ import (
 // counting is a server that counts its connections: those that its kernel has and the other side has not closed.
 type counting struct {
 	*testkit.Server
-	mu   sync.Mutex // guards the fields below
-	open map[*testkit.Peer]syscall.RawConn
-	most int
+	limit int        // above it, a moment is waited: a kernel under load may deliver a connection before the end of another that was sent first
+	mu    sync.Mutex // guards the fields below
+	open  map[*testkit.Peer]syscall.RawConn
+	most  int
 }
 
-// newCounting answers each connection's requests by answer, until that says no more.
-func newCounting(t *testing.T, answer func(p *testkit.Peer, n int) (more bool)) *counting {
+// newCounting is to have so many connections at most. It answers each connection's requests by answer, until that says no more.
+func newCounting(t *testing.T, limit int, answer func(p *testkit.Peer, n int) (more bool)) *counting {
 	t.Helper()
-	s := &counting{open: map[*testkit.Peer]syscall.RawConn{}}
+	s := &counting{limit: limit, open: map[*testkit.Peer]syscall.RawConn{}}
 	s.Server = testkit.Serve(t, func(p *testkit.Peer) {
 		s.come(p)
 		defer s.leave(p)
@@ -39,13 +41,27 @@ func (s *counting) come(p *testkit.Peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open[p] = raw
+	n := s.alive()
+	for range 20 {
+		if n <= s.limit {
+			break
+		}
+		s.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		s.mu.Lock()
+		n = min(n, s.alive())
+	}
+	s.most = max(s.most, n)
+}
+
+func (s *counting) alive() int {
 	n := 0
 	for _, raw := range s.open {
 		if isOpen(raw) {
 			n++
 		}
 	}
-	s.most = max(s.most, n)
+	return n
 }
 
 func (s *counting) leave(p *testkit.Peer) {
@@ -90,7 +106,7 @@ func TestMaxConnections(t *testing.T) {
 		for name, answer := range answers {
 			for _, most := range []int{1, 2} {
 				t.Run(fmt.Sprintf("%s/%d", name, most), func(t *testing.T) {
-					server := newCounting(t, answer)
+					server := newCounting(t, most, answer)
 					p := testkit.Start(t, s, fmt.Sprintf("listen: 127.0.0.1:0\nservers: [{ address: %q, max_connections: %d }]\n", server.Addr, most))
 					var clients sync.WaitGroup
 					for range 10 {
@@ -122,7 +138,7 @@ func TestMaxConnectionsByReload(t *testing.T) {
 	t.Parallel()
 	twoLoops(t, func(t *testing.T, s testkit.Setup) {
 		goOn := make(chan struct{})
-		server := newCounting(t, func(p *testkit.Peer, _ int) bool {
+		server := newCounting(t, 8, func(p *testkit.Peer, _ int) bool {
 			<-goOn
 			return p.Send(testkit.OK) == nil
 		})
@@ -164,7 +180,7 @@ func TestMaxConnectionsByReload(t *testing.T) {
 func TestMaxConnectionsOfAClientThatHasSaidAll(t *testing.T) {
 	t.Parallel()
 	twoLoops(t, func(t *testing.T, s testkit.Setup) {
-		server := newCounting(t, answers["keeps"])
+		server := newCounting(t, 1, answers["keeps"])
 		p := testkit.Start(t, s, fmt.Sprintf("listen: 127.0.0.1:0\nservers: [{ address: %q, max_connections: 1 }]\n", server.Addr))
 		for range 10 { // on one loop or the other
 			c := testkit.Dial(t, p.Addr)

@@ -188,6 +188,9 @@ func (c *Conn) Room() int {
 // Settled tells whether it is known how many streams the server takes.
 func (c *Conn) Settled() bool { return c.settled }
 
+// Connects tells whether the server takes a CONNECT that asks for another protocol. [RFC 8441 section 3]
+func (c *Conn) Connects() bool { return c.peer.Connect }
+
 // IdleAfter sets how long the connection may be without streams.
 func (c *Conn) IdleAfter(d time.Duration) { c.idle = d }
 

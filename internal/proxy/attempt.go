@@ -27,7 +27,7 @@ const (
 // attempt sends the request to the server that was chosen, and reads the head of its answer.
 func (e *serving) attempt() (reused bool, f *fault.Error) {
 	x, s, c := &e.s.x, e.s, e.c
-	s.want = upstream.Want{Server: x.Server(), Fresh: x.Fresh, By: e.tryBy(e.by(x.Route.Timeouts.Connect)), Client: c}
+	s.want = upstream.Want{Server: x.Server(), Fresh: x.Fresh, By: e.tryBy(e.by(x.Route.Timeouts.Connect)), Client: c, Upgrade: len(x.Upgrade()) > 0}
 	if !exchange.Idempotent(s.req.Method) {
 		s.want.MaxAge = youngEnough
 	}
@@ -62,7 +62,7 @@ func (e *serving) sendRequest() *fault.Error {
 	u.WriteBy(e.tryBy(e.until))
 	u.StallAfter(x.Route.Timeouts.Write)
 	s.src.own(s.upload.body)
-	s.piece = piece{head: true, from: &s.src, end: e.body != bodyStream}
+	s.piece = piece{head: true, from: &s.src, end: e.body != bodyStream && s.ask.Upgrade == nil} // after an upgrade, more follows
 	n, err := u.send(&s.piece)
 	if err != nil {
 		return e.serverFault(fault.WriteHead, err)

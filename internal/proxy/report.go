@@ -7,7 +7,6 @@ import (
 	"poise/internal/clock"
 	"poise/internal/exchange"
 	"poise/internal/fault"
-	"poise/internal/msg"
 	"poise/internal/pool"
 	"poise/internal/stats"
 )
@@ -66,10 +65,7 @@ func (e *serving) record() accesslog.Record {
 	if len(req.Method) == 0 { // its head was never understood
 		r.Protocol = ""
 	}
-	switch {
-	case x.Switched():
-		r.ServerProtocol = msg.HTTP11.String() // its head is gone
-	case x.Times.Response != 0:
+	if x.Times.Response != 0 {
 		r.ServerProtocol = e.s.resp.Version.String()
 	}
 	r.GRPCStatus = -1

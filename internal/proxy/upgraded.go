@@ -18,6 +18,8 @@ type upgraded struct {
 	e serving // its connections, and what it had counted
 	// req is the request as far as it is logged; its slices are of one piece of memory of its own.
 	req msg.Request
+	// answered is what the server answered in.
+	answered msg.Version
 }
 
 // upgrade sends the server's 101 to the client, and has a relay pass on what follows. The fiber's work on the connection ends with it.
@@ -48,7 +50,7 @@ func (e *serving) upgrade() bool {
 	if !relayed {
 		return e.relayStreams()
 	}
-	t := &upgraded{e: *e}
+	t := &upgraded{e: *e, answered: s.resp.Version}
 	t.e.s, t.e.c, t.e.u = nil, c.detach(), e.u.detach()
 	t.keep(&s.req, x)
 	t.Relay = relay.Relay{First: from, Second: to, Idle: x.Route.Timeouts.RelayIdle, Done: t.done}
@@ -75,6 +77,7 @@ func (t *upgraded) keep(req *msg.Request, x *exchange.Exchange) {
 func (t *upgraded) done() {
 	s := t.e.p.takeScratch()
 	s.e, s.x, s.req = t.e, t.x, t.req
+	s.resp.Version = t.answered
 	e := &s.e
 	e.s, e.busy = s, true
 	defer e.unwind()

@@ -81,6 +81,8 @@ func (s *server) tell(f *fault.Error) {
 	s.waiting = nil
 }
 
+var errNoUpgrade = errors.New("the server takes no upgrades over HTTP/2")
+
 var errNoStream = errors.New("all streams to the server were taken, and none ended in time")
 
 // stream opens a stream on a connection that has room, or dials. While one connection is being made, others wait for it, so that many requests at once do
@@ -95,6 +97,10 @@ func (l *Loop) stream(s *server, w *Want) (Lent, *fault.Error) {
 			switch {
 			case w.MaxAge > 0 && k.Active() == 0 && k.used && l.loop.Now().Sub(k.since) >= w.MaxAge:
 				continue
+			case w.Upgrade && !k.Settled():
+			case w.Upgrade && !k.Connects():
+				k.Freed(nil) // others may have its room
+				return Lent{}, &fault.Error{Side: fault.Client, Op: fault.WriteHead, Status: 501, Safe: true, Err: errNoUpgrade}
 			case k.Room() > 0:
 				l.stats.ServerReused(w.Server.ID)
 				return Lent{Stream: k.open(k.used)}, nil
@@ -102,7 +108,12 @@ func (l *Loop) stream(s *server, w *Want) (Lent, *fault.Error) {
 			fresh = fresh || !k.Settled()
 		}
 		if !fresh && !s.dialing && w.Server.Opens() {
-			return l.dialLink(s, w)
+			lent, f := l.dialLink(s, w)
+			if f != nil || lent.Stream == nil || !w.Upgrade {
+				return lent, f
+			}
+			lent.Stream.Finish(h2.NoError) // what the server takes is still to be heard
+			continue
 		}
 		if f := l.awaitStream(s, w); f != nil {
 			return Lent{}, f

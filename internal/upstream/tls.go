@@ -61,7 +61,7 @@ func (l *Loop) renew() {
 
 // speak sets how s is spoken to. Its sessions are its own: another server could not resume them.
 func (s *server) speak(t Speeches) {
-	s.base, s.tls = t[s.of.Pool], nil
+	s.base, s.tls, s.tls1 = t[s.of.Pool], nil, nil
 	s.http = s.base.HTTP
 	if s.base.TLS == nil {
 		if s.http == Negotiated {
@@ -74,16 +74,24 @@ func (s *server) speak(t Speeches) {
 	if s.tls.ServerName == "" {
 		s.tls.ServerName = s.of.Host()
 	}
+	if s.http == Negotiated {
+		s.tls1 = s.tls.Clone()
+		s.tls1.NextProtos = []string{"http/1.1"}
+		s.tls1.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	}
 }
 
-// handshake makes TLS of a new connection to s.
-func (l *Loop) handshake(s *server, w *Want, c *fiber.Conn) (protocol string, f *fault.Error) {
+// upgrades tells whether it is HTTP/1.1 that is spoken for w's sake. Few servers of HTTP/2 take upgrades.
+func (s *server) upgrades(w *Want) bool { return w.Upgrade && s.tls1 != nil }
+
+// handshake makes TLS of a new connection.
+func (l *Loop) handshake(config *tls.Config, w *Want, c *fiber.Conn) (protocol string, f *fault.Error) {
 	c.ReadBy(w.By)
 	c.WriteBy(w.By)
 	if w.Client != nil {
 		w.Client.Guard(c)
 	}
-	sc, err := secure.Client(c, s.tls, &l.secure)
+	sc, err := secure.Client(c, config, &l.secure)
 	if w.Client != nil {
 		w.Client.Guard(nil)
 	}

@@ -43,6 +43,7 @@ type server struct {
 	of          *pool.Server
 	base        Speech      // how it is spoken to, as its pool has it
 	tls         *tls.Config // and as it is for this server; nil: in clear text
+	tls1        *tls.Config // the same for upgrades, where the version is negotiated: for those it is HTTP/1.1
 	http        HTTP        // and as it has turned out
 	addr        sys.Addr
 	err         error // the address cannot be dialled
@@ -85,6 +86,8 @@ type Want struct {
 	MaxAge time.Duration // none that was idle for longer; 0: any
 	By     clock.Instant // when connecting must be done; 0: no bound
 	Client fiber.Client  // its leaving ends the attempt
+	// Upgrade: the request asks for an upgrade, which a server of HTTP/2 must have said that it takes. [RFC 8441 section 3]
+	Upgrade bool
 }
 
 // Lent is what an exchange gets for its request: a connection of HTTP/1, or a stream of HTTP/2. One of both is nil.
@@ -100,7 +103,7 @@ func (l *Loop) Get(w *Want) (Lent, *fault.Error) {
 	if s.err != nil {
 		return Lent{}, &fault.Error{Side: fault.Server, Op: fault.Connect, Safe: true, Err: s.err}
 	}
-	if s.http != HTTP1 {
+	if s.http != HTTP1 && !s.upgrades(w) {
 		return l.stream(s, w)
 	}
 	if !w.Fresh {
@@ -117,13 +120,16 @@ func (l *Loop) Get(w *Want) (Lent, *fault.Error) {
 
 // dial makes a connection. closed is called once when it is closed, or if none came of it.
 func (l *Loop) dial(s *server, w *Want, closed func()) (Lent, *fault.Error) {
-	base, http := s.base, s.base.HTTP
+	base, http, config := s.base, s.base.HTTP, s.tls
+	if s.upgrades(w) {
+		http, config = HTTP1, s.tls1
+	}
 	fc, err := l.loop.DialThen(s.addr, w.By, w.Client, closed)
 	if err != nil {
 		return Lent{}, connectFault(err, w.Client)
 	}
-	if s.tls != nil {
-		protocol, f := l.handshake(s, w, fc)
+	if config != nil {
+		protocol, f := l.handshake(config, w, fc)
 		if f != nil {
 			return Lent{}, f
 		}
@@ -136,7 +142,7 @@ func (l *Loop) dial(s *server, w *Want, closed func()) (Lent, *fault.Error) {
 		case http == Negotiated:
 			http = HTTP1
 		}
-		if s.base == base {
+		if s.base == base && config == s.tls {
 			s.http = http
 		}
 	}

@@ -4,10 +4,11 @@
 #
 #   scripts/torture.sh [STEP...]     default: all steps; for one of them: scripts/torture.sh fuzz
 #
-#   accounting   every request and answer accounted for while servers are killed, over each driver, in clear text and over TLS
+#   accounting   every request and answer accounted for while servers are killed, over each driver, over HTTP/1.1 and HTTP/2, in clear text and over TLS
 #   events       requests that end in all the ways there are, amid reloads, orders and probes that turn, over each driver: afterwards nothing is in flight
 #   fuzz         every fuzz target of the module; what is found is kept in the package's testdata/fuzz, where `make test` runs it from then on
 #   pairs        the suite on the wire over each driver, with TLS at none, one, the other and both sides
+#   floods       connections of HTTP/2 that flood Poise with what brings nothing, beside others, over each driver: they are closed, and nobody else notices
 #   handshakes   how long kept connections wait beside 200 full handshakes a second, and a flood of half-open ones, over each driver
 #   reloads      servers added, removed and re-weighted under load, some fifty times over each driver: no request fails, and the spread follows
 #   failover     a server that is killed, frozen, resetting, half failing or black-holed, under the built binary's load, over each driver
@@ -19,6 +20,7 @@
 #   POISE_TEST_REQUESTS      1000000     accounting: requests for each driver
 #   POISE_TEST_EVENTS        1000000     events: requests for each driver
 #   POISE_TEST_CHURN         10m         churn: time for each driver
+#   POISE_TEST_FLOODS        30s         floods: time for each kind of flood and driver
 #   POISE_TEST_HANDSHAKES    2s          handshakes: time for each driver and kind of load, five times
 #   POISE_TEST_RELOADS       1m          reloads: time for each driver
 #   POISE_TEST_WEBSOCKET_BYTES 1073741824 websocket: bytes each way
@@ -33,7 +35,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 : "${POISE_TEST_REQUESTS:=1000000}" "${POISE_TEST_EVENTS:=1000000}" "${POISE_TEST_CHURN:=10m}" "${POISE_TEST_HANDSHAKES:=2s}" "${POISE_TEST_RELOADS:=1m}" "${POISE_TORTURE_FUZZ:=10m}" "${POISE_TORTURE_TARGETS:=.}"
-: "${POISE_TEST_WEBSOCKET_BYTES:=1073741824}" "${POISE_TORTURE_WORKERS:=2}" "${POISE_TORTURE_TIMEOUT:=8h}"
+: "${POISE_TEST_FLOODS:=30s}" "${POISE_TEST_WEBSOCKET_BYTES:=1073741824}" "${POISE_TORTURE_WORKERS:=2}" "${POISE_TORTURE_TIMEOUT:=8h}"
 
 findings=()
 
@@ -48,7 +50,7 @@ load() {
 	go test ./test/load -count=1 -v -timeout="$POISE_TORTURE_TIMEOUT" -run="^$1\$" || finding "$1"
 }
 
-accounting() { POISE_TEST_REQUESTS=$POISE_TEST_REQUESTS load 'TestAccounting(OverTLS)?'; }
+accounting() { POISE_TEST_REQUESTS=$POISE_TEST_REQUESTS load 'TestAccounting(OverTLS|OverHTTP2|OverHTTP2AndTLS)?'; }
 
 reloads() { POISE_TEST_RELOADS=$POISE_TEST_RELOADS load TestReloadUnderLoad; }
 
@@ -66,6 +68,8 @@ pairs() {
 }
 
 handshakes() { POISE_TEST_HANDSHAKES=$POISE_TEST_HANDSHAKES load TestHandshakesBesideKept; }
+
+floods() { POISE_TEST_FLOODS=$POISE_TEST_FLOODS load TestFloods; }
 
 failover() { POISE_TEST_FAILOVER=all load TestFailover; }
 
@@ -113,11 +117,11 @@ one_target() {
 main() {
 	local steps=("$@") step begin known
 	if [ ${#steps[@]} -eq 0 ]; then
-		steps=(pairs accounting events failover handshakes reloads websocket fuzz churn)
+		steps=(pairs accounting events failover floods handshakes reloads websocket fuzz churn)
 	fi
 	for step in "${steps[@]}"; do
 		case $step in
-		pairs | accounting | events | failover | handshakes | reloads | websocket | fuzz | churn) ;;
+		pairs | accounting | events | failover | floods | handshakes | reloads | websocket | fuzz | churn) ;;
 		*)
 			echo "scripts/torture.sh: no step is called $step" >&2
 			exit 2

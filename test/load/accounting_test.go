@@ -35,7 +35,7 @@ const (
 // the client got, what the servers did, what Poise counted and what it logged.
 func TestAccounting(t *testing.T) {
 	n := wanted(t, someRequests)
-	eachDriver(t, 2, func(t *testing.T, s testkit.Setup) { account(t, s, n) })
+	eachDriver(t, 2, func(t *testing.T, s testkit.Setup) { account(t, s, n, false) })
 }
 
 // TestAccountingOverTLS is TestAccounting with TLS on both sides.
@@ -43,7 +43,22 @@ func TestAccountingOverTLS(t *testing.T) {
 	n := wanted(t, someRequests)
 	eachDriver(t, 2, func(t *testing.T, s testkit.Setup) {
 		s.TLS, s.ServerTLS = true, true
-		account(t, s, n)
+		account(t, s, n, false)
+	})
+}
+
+// TestAccountingOverHTTP2 is TestAccounting with HTTP/2 on both sides.
+func TestAccountingOverHTTP2(t *testing.T) {
+	n := wanted(t, someRequests/2)
+	eachDriver(t, 2, func(t *testing.T, s testkit.Setup) { account(t, s, n, true) })
+}
+
+// TestAccountingOverHTTP2AndTLS has TLS on both sides too.
+func TestAccountingOverHTTP2AndTLS(t *testing.T) {
+	n := wanted(t, someRequests/2)
+	eachDriver(t, 2, func(t *testing.T, s testkit.Setup) {
+		s.TLS, s.ServerTLS = true, true
+		account(t, s, n, true)
 	})
 }
 
@@ -62,9 +77,9 @@ func wanted(t *testing.T, n int) int {
 	return n
 }
 
-func account(t *testing.T, s testkit.Setup, n int) {
-	b := begin(t, s, n)
-	b.killServers(t, b.send())
+func account(t *testing.T, s testkit.Setup, n int, http2 bool) {
+	b := begin(t, s, n, http2)
+	b.killServers(t, b.send(b.senders(http2)))
 	b.outcomes = b.outcomes[:min(len(b.outcomes), int(b.next.Load()))] // fewer after too many faults
 	b.checkOutcomes(t)
 	b.checkServers(t)
@@ -85,7 +100,7 @@ type books struct {
 	next     atomic.Int64 // the next request
 }
 
-func begin(t *testing.T, s testkit.Setup, n int) *books {
+func begin(t *testing.T, s testkit.Setup, n int, http2 bool) *books {
 	dir := t.TempDir()
 	b := &books{outcomes: make([]outcome, n), surplus: make([]error, clients)}
 	var addrs []string
@@ -99,6 +114,9 @@ func begin(t *testing.T, s testkit.Setup, n int) *books {
 		srv := startServer(t, dir, i, cert)
 		b.servers = append(b.servers, srv)
 		addrs = append(addrs, srv.addr)
+	}
+	if http2 {
+		secured += "http_version: 2\n"
 	}
 	socket := filepath.Join(dir, "admin")
 	b.poise = testkit.Start(t, s, fmt.Sprintf(`
@@ -138,13 +156,33 @@ func (b *books) killServers(t *testing.T, done <-chan struct{}) {
 	}
 }
 
+// sender sends one request after the other.
+type sender interface {
+	do(q *request) outcome
+	// surplus is what came at the end that nobody has asked for.
+	surplus() error
+	close()
+}
+
+func (b *books) senders(http2 bool) (all []sender) {
+	if http2 {
+		for _, c := range newStreams(b.poise, clients) {
+			all = append(all, c)
+		}
+		return all
+	}
+	for range clients {
+		all = append(all, &client{addr: b.poise.Addr, tls: b.poise.ClientTLS()})
+	}
+	return all
+}
+
 // send lets the clients do all requests, and returns what is closed when they are done.
-func (b *books) send() <-chan struct{} {
+func (b *books) send(all []sender) <-chan struct{} {
 	var wg sync.WaitGroup
 	var faults atomic.Int64
-	for i := range clients {
+	for i, c := range all {
 		wg.Go(func() {
-			c := &client{addr: b.poise.Addr, tls: b.poise.ClientTLS()}
 			defer c.close()
 			for faults.Load() < maxFaults {
 				id := int(b.next.Add(1)) - 1

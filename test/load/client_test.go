@@ -80,12 +80,18 @@ func (q *request) repeatable() bool {
 	return q.method == "GET" || (q.method == "PUT" && !q.chunked && q.slow != slowUpload && q.size <= wholeSize)
 }
 
+// target is its path and query.
+func (q *request) target() string {
+	s := fmt.Sprintf("/r?id=%d&size=%d&slow=%s", q.id, q.answer, q.slow)
+	if q.answersChunked {
+		s += "&chunked=1"
+	}
+	return s
+}
+
 // appendHead prints the request's head.
 func (q *request) appendHead(b []byte) []byte {
-	b = fmt.Appendf(b, "%s /r?id=%d&size=%d&slow=%s", q.method, q.id, q.answer, q.slow)
-	if q.answersChunked {
-		b = append(b, "&chunked=1"...)
-	}
+	b = append(append(append(b, q.method...), ' '), q.target()...)
 	if q.old {
 		b = append(b, " HTTP/1.0\r\nHost: example.test\r\n"...)
 	} else {

@@ -98,12 +98,15 @@ func serverRole() (addr string, err error) {
 	if err != nil {
 		return "", err
 	}
-	h := &answerer{name: os.Getenv("POISE_TEST_NAME"), record: record}
+	s := &http.Server{Handler: &answerer{name: os.Getenv("POISE_TEST_NAME"), record: record}, Protocols: new(http.Protocols)}
+	s.Protocols.SetHTTP1(true)
+	s.Protocols.SetHTTP2(true)
+	s.Protocols.SetUnencryptedHTTP2(true)
 	go func() {
 		if cert := os.Getenv("POISE_TEST_CERT"); cert != "" {
-			_ = http.ServeTLS(ln, h, cert, os.Getenv("POISE_TEST_KEY"))
+			_ = s.ServeTLS(ln, cert, os.Getenv("POISE_TEST_KEY"))
 		} else {
-			_ = http.Serve(ln, h)
+			_ = s.Serve(ln)
 		}
 	}()
 	return ln.Addr().String(), nil

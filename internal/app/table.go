@@ -44,6 +44,7 @@ func (a *App) tableOf(c *config.Config, from []*config.Listener, pools []*poolSt
 			t := timeoutsOf(&l.Timeouts.RouteTimeouts, c, l)
 			add(route.Spec{Route: route.Route{
 				Name: l.Name, Pool: p.pool, Affinity: p.affinity, Timeouts: t, Retry: retryOf(&p.cfg.Retry), Upgrades: upgradesOf(l.Upgrades), HSTS: hstsOf(l),
+				GRPCWeb: p.cfg.GRPCWeb,
 			}}, nil)
 		} else if l.RedirectToHTTPS != 0 {
 			t := timeoutsOf(&l.Timeouts.RouteTimeouts, c, l)
@@ -66,7 +67,7 @@ func specOf(r *config.Route, c *config.Config, l *config.Listener, p *poolState)
 	}
 	return route.Spec{Match: m, Route: route.Route{
 		Name: r.Name, Pool: p.pool, Affinity: p.affinity, Timeouts: timeoutsOf(&r.Timeouts, c, l), Retry: retryOf(&p.cfg.Retry),
-		Upgrades: upgradesOf(r.Upgrades), HSTS: hstsOf(l),
+		Upgrades: upgradesOf(r.Upgrades), HSTS: hstsOf(l), GRPCWeb: p.cfg.GRPCWeb,
 	}}
 }
 

@@ -15,6 +15,8 @@ type Pool struct {
 	Servers []*Server `yaml:"servers"`
 	// HTTPVersion is what is spoken to the servers: 1.1, 2, or auto, which is what each of them chooses by ALPN and needs server_tls.
 	HTTPVersion string `yaml:"http_version" default:"1.1" enum:"1.1,2,auto"`
+	// GRPCWeb is for clients of gRPC-Web, as programs in browsers are: their calls go to the servers as gRPC. Needs http_version: 2 or auto.
+	GRPCWeb bool `yaml:"grpc_web" default:"false"`
 	// ServerTLS is what is spoken to the servers; written as server_tls: {} where the system trusts their certificates. Default: clear text.
 	ServerTLS *ServerTLS `yaml:"server_tls"`
 	// Health is how servers are probed. Default: they are not.

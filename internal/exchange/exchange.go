@@ -154,6 +154,7 @@ func (x *Exchange) Start(now clock.Instant, t *route.Table) Step {
 	}
 	x.Route.Pool.Enter(now, x.Client.Loop)
 	x.findUpgrade()
+	x.findWebCall()
 	if len(x.Req.Protocol) > 0 && x.upgrade.token == nil {
 		return x.answer(notOffered, 'P', 'R')
 	}

@@ -148,16 +148,17 @@ func loginOfConnection(value []byte) bool {
 
 // Names of the fields that we add, as they are printed.
 var (
-	nameXFF       = []byte("X-Forwarded-For")
-	nameXFP       = []byte("X-Forwarded-Proto")
-	nameXFH       = []byte("X-Forwarded-Host")
-	nameRequestID = []byte("X-Request-Id")
-	nameSetCookie = []byte("Set-Cookie")
-	nameWSKey     = []byte("Sec-WebSocket-Key")
-	nameWSAccept  = []byte("Sec-WebSocket-Accept")
-	nameHSTS      = []byte("Strict-Transport-Security")
-	schemeHTTP    = []byte("http")
-	schemeHTTPS   = []byte("https")
+	nameXFF         = []byte("X-Forwarded-For")
+	nameXFP         = []byte("X-Forwarded-Proto")
+	nameXFH         = []byte("X-Forwarded-Host")
+	nameRequestID   = []byte("X-Request-Id")
+	nameSetCookie   = []byte("Set-Cookie")
+	nameContentType = []byte("Content-Type")
+	nameWSKey       = []byte("Sec-WebSocket-Key")
+	nameWSAccept    = []byte("Sec-WebSocket-Accept")
+	nameHSTS        = []byte("Strict-Transport-Security")
+	schemeHTTP      = []byte("http")
+	schemeHTTPS     = []byte("https")
 )
 
 // RequestFields appends what the server gets. Fields that concern the client's connection end here; names with an underscore too, since many
@@ -171,6 +172,8 @@ func (x *Exchange) RequestFields(dst msg.Fields, expect bool) msg.Fields {
 		case hopByHop(f.ID) || f.ID == msg.XRequestID || f.HasUnderscore():
 		case f.ID == msg.Trailer && req.Length != msg.Chunked:
 		case f.ID == msg.SecWebSocketKey && x.upgrade.connect:
+		case f.ID == msg.ContentType && x.call.web != NoWeb:
+			dst = append(dst, msg.Field{Name: nameContentType, Value: x.mediaType(NoWeb, x.call.suffix), ID: msg.ContentType})
 		case f.ID == msg.Expect && !expect:
 		case len(req.Connection) > 0 && listed(req.Connection, f):
 		case !forwarding(f.ID):
@@ -236,6 +239,8 @@ func (x *Exchange) ResponseFields(dst msg.Fields, resp *msg.Response, trailers b
 		case f.ID == msg.Host:
 		case f.ID == msg.Trailer && !trailers:
 		case f.ID == msg.SecWebSocketAccept && x.upgrade.connect:
+		case f.ID == msg.ContentType && x.AnswersWeb(resp):
+			dst = append(dst, msg.Field{Name: nameContentType, Value: x.webType(f.Value), ID: msg.ContentType})
 		case f.ID == msg.Other && len(x.Route.HSTS) > 0 && msg.EqualFold(f.Name, "strict-transport-security"): // there must be one (RFC 6797 section 7.1)
 		case len(resp.Connection) > 0 && listed(resp.Connection, f):
 		default:

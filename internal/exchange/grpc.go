@@ -16,6 +16,8 @@ type call struct {
 	is      bool
 	timeout time.Duration // the client's, from the call's beginning; 0: none
 	status  int           // the answer's, or noStatus
+	web     Web
+	suffix  []byte // of the request's media type, if web
 }
 
 const noStatus = -1
@@ -33,14 +35,13 @@ func (x *Exchange) findCall() {
 	if x.Req.Version < msg.HTTP2 {
 		return
 	}
-	kind, ok := x.Req.Fields.Get(msg.ContentType)
-	const grpc = "application/grpc"
-	if !ok || len(kind) < len(grpc) || !msg.EqualFold(kind[:len(grpc)], grpc) {
-		return
+	kind, _ := x.Req.Fields.Get(msg.ContentType)
+	if _, ok := after(kind, grpcType); ok { // and not gRPC-Web
+		x.takeCall()
 	}
-	if len(kind) > len(grpc) && kind[len(grpc)] != '+' && kind[len(grpc)] != ';' {
-		return // gRPC-Web and others
-	}
+}
+
+func (x *Exchange) takeCall() {
 	x.call.is = true
 	if f := named(x.Req.Fields, "grpc-timeout"); f != nil {
 		x.call.timeout = grpcTimeout(f.Value)
@@ -181,10 +182,11 @@ func callStatusOf(status int) int {
 // callFields appends what a reply of our own to a gRPC call has in place of a body.
 func (x *Exchange) callFields(dst msg.Fields, r *Reply) msg.Fields {
 	x.call.status = callStatusOf(r.Status)
+	kind := x.mediaType(x.call.web, nil)
 	from := len(x.scratch)
 	x.scratch = strconv.AppendInt(x.scratch, int64(x.call.status), 10)
 	return append(dst,
-		msg.Field{Name: []byte("Content-Type"), Value: []byte("application/grpc"), ID: msg.ContentType},
+		msg.Field{Name: nameContentType, Value: kind, ID: msg.ContentType},
 		msg.Field{Name: []byte("Grpc-Status"), Value: x.scratch[from:len(x.scratch):len(x.scratch)]},
 		msg.Field{Name: []byte("Grpc-Message"), Value: []byte(r.Text)}) // without "%" and all that would have to be written as one
 }

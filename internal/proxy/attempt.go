@@ -58,7 +58,7 @@ func (e *serving) sendRequest() *fault.Error {
 	if err := u.print(&s.ask); err != nil {
 		return &fault.Error{Side: fault.Internal, Op: fault.WriteHead, Err: err}
 	}
-	u.begin(req.Length == msg.Chunked)
+	u.begin(s.ask.Length == msg.Chunked)
 	u.WriteBy(e.tryBy(e.until))
 	u.StallAfter(x.Route.Timeouts.Write)
 	s.src.own(s.upload.body)
@@ -77,10 +77,19 @@ func (e *serving) sendRequest() *fault.Error {
 // requestHead is what servers get, with the fields that were chosen last.
 func (e *serving) requestHead() msg.RequestHead {
 	req := &e.s.req
-	return msg.RequestHead{
+	h := msg.RequestHead{
 		Method: req.Method, Path: req.Path, Query: req.Query, Authority: req.Authority,
 		Fields: e.s.fields, Length: req.Length, HasLength: req.HasLength, Upgrade: e.s.x.Upgrade(), Secure: e.s.x.Client.Secure, Trailers: req.Trailers,
 	}
+	if e.s.x.Web() != exchange.NoWeb {
+		h.Trailers = true
+		if e.body == bodyWhole {
+			h.Length = int64(len(e.s.upload.body))
+		} else if e.s.x.Web() == exchange.WebText && e.body == bodyStream {
+			h.Length, h.HasLength = msg.Chunked, false
+		}
+	}
+	return h
 }
 
 // tryBy is t, or an earlier end of the present try. A body that is passed on as it comes can be sent but once: its try has no end of its own.

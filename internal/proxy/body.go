@@ -19,6 +19,7 @@ type source struct {
 	chunks h1.Chunked
 	of     *mux.Stream // that it comes on, which knows its end; nil: none
 	done   bool        // all that there is on that is taken
+	web    *web        // what translates it; nil: it stays as it is
 	spans  [maxSpans][]byte
 	n      int // spans in use
 	size   int // bytes in them
@@ -26,7 +27,7 @@ type source struct {
 
 func (b *source) reset(length int64) {
 	b.none()
-	b.length, b.of, b.done = length, nil, false
+	b.length, b.of, b.done, b.web = length, nil, false, nil
 	if length == msg.Chunked {
 		b.chunks.Reset()
 	}
@@ -35,7 +36,7 @@ func (b *source) reset(length int64) {
 // stream has the body come on s.
 func (b *source) stream(s *mux.Stream) {
 	b.none()
-	b.length, b.of, b.done = msg.Chunked, s, false
+	b.length, b.of, b.done, b.web = msg.Chunked, s, false, nil
 }
 
 // none forgets the pieces that were found.
@@ -57,8 +58,19 @@ func (b *source) trailers() msg.Fields {
 	return nil
 }
 
+// tail is what of the trailers is sent as such.
+func (b *source) tail() msg.Fields {
+	if b.web != nil {
+		return nil
+	}
+	return b.trailers()
+}
+
 // ended tells whether the body is complete. One that ends with its connection never knows.
 func (b *source) ended() bool {
+	if b.web != nil && b.web.broken { // what was found last is still unread
+		return false
+	}
 	if b.of != nil {
 		return b.done || (b.n == 0 && b.of.Ended())
 	}
@@ -77,6 +89,16 @@ func (b *source) ends(err error) bool {
 
 // take finds the next pieces in in, and returns how many of its bytes they used.
 func (b *source) take(in []byte) (used int, err error) {
+	used, err = b.find(in)
+	if err == nil && b.web != nil {
+		if err = b.web.pass(b); err != nil {
+			b.web.broken = true
+		}
+	}
+	return used, err
+}
+
+func (b *source) find(in []byte) (used int, err error) {
 	b.none()
 	switch {
 	case b.of != nil:
@@ -101,6 +123,14 @@ func (b *source) take(in []byte) (used int, err error) {
 		b.add(in[:used])
 	}
 	return used, nil
+}
+
+// join copies the pieces into one.
+func (b *source) join() (all []byte) {
+	for _, span := range b.spans[:b.n] {
+		all = append(all, span...)
+	}
+	return all
 }
 
 func (b *source) add(data []byte) {
@@ -142,7 +172,7 @@ func (k *sink) frame(head []byte, b *source, end bool) ([][]byte, error) {
 	if end && !k.ended {
 		k.ended = true
 		var err error
-		if k.tail, err = h1.AppendTrailers(k.tail, b.trailers()); err != nil {
+		if k.tail, err = h1.AppendTrailers(k.tail, b.tail()); err != nil {
 			return nil, err
 		}
 	}

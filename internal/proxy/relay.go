@@ -3,6 +3,7 @@ package proxy
 import (
 	"time"
 
+	"poise/internal/exchange"
 	"poise/internal/fault"
 	"poise/internal/fiber"
 	"poise/internal/msg"
@@ -84,7 +85,12 @@ func (e *serving) settleUpload() {
 func (e *serving) printAnswer(keep *bool) (untilClose bool, err error) {
 	s, resp, version, h := e.s, &e.s.resp, e.s.req.Version, &e.s.tell
 	*h = msg.ResponseHead{Status: resp.Status, Reason: resp.Reason, Length: resp.Length}
+	translated := resp.Length != 0 && s.x.AnswersWeb(resp)
 	switch {
+	case translated && version > msg.HTTP10:
+		h.Length = msg.Chunked
+	case translated:
+		h.Length, untilClose, *keep = msg.UntilClose, true, false
 	case resp.Length < 0 && version > msg.HTTP10:
 		h.Length = msg.Chunked
 	case resp.Length < 0:
@@ -99,6 +105,9 @@ func (e *serving) printAnswer(keep *bool) (untilClose bool, err error) {
 	h.Fields = s.fields
 	err = e.c.print(h)
 	e.u.body(&s.src, resp.Length)
+	if translated {
+		s.src.web = &web{encodes: s.x.Web() == exchange.WebText}
+	}
 	e.c.begin(h.Length == msg.Chunked)
 	e.u.forgetHead() // its slices are gone with it
 	return untilClose, err
@@ -127,7 +136,7 @@ func (e *serving) relayBody() *fault.Error {
 			if used, err = s.src.take(u.Buffered()); err != nil {
 				return &fault.Error{Side: fault.Server, Op: fault.ReadAnswerBody, Kind: fault.Malformed, Err: err}
 			}
-			if !e.uploading() {
+			if !e.uploading() && s.src.web == nil {
 				e.down.open(u, e.c, s.src.length, used)
 			}
 			p.moved = e.down.take(&s.src, used)
@@ -136,6 +145,9 @@ func (e *serving) relayBody() *fault.Error {
 		if end {
 			// A server that has said all before it has the body may never read it, or take it for its next request: its connection serves no other.
 			e.early = e.bodyMissing()
+			if s.src.web != nil {
+				s.src.web.finish(&s.src)
+			}
 		}
 		e.serverIn += int64(used + p.moved)
 		e.begun = true

@@ -29,7 +29,7 @@ func (e *serving) reply(r *exchange.Reply) bool {
 		Status: r.Status, Fields: s.fields, Length: int64(len(s.line)), Close: !keep, KeepAlive10: keep && s.req.Version == msg.HTTP10,
 	}
 	if s.x.IsCall() { // its status says it all
-		s.tell.Status, s.tell.NoLength = 200, true
+		s.tell.Status, s.tell.Length, s.tell.NoLength = 200, 0, s.req.Version >= msg.HTTP2
 	}
 	err := c.print(&s.tell)
 	c.begin(false)

@@ -24,7 +24,9 @@ func (e *serving) serveOne(f *fault.Error) bool {
 	} else {
 		x.SetRequestID(e.p.newID())
 		step = x.Start(now, e.p.cfg.Table.Load())
-		e.begin()
+		if f := e.begin(); f != nil {
+			step = x.Failed(now, f, false)
+		}
 	}
 	for {
 		switch step.Kind {
@@ -99,11 +101,11 @@ func (e *serving) responded() exchange.Step {
 }
 
 // begin sets what counts for the whole exchange once its route is known.
-func (e *serving) begin() {
+func (e *serving) begin() *fault.Error {
 	x := &e.s.x
 	e.prepareBody() // also where no route wants it: it is no request
 	if x.Route == nil {
-		return
+		return nil
 	}
 	e.p.stats.Start(x.Route.ID)
 	e.counted = true
@@ -111,6 +113,7 @@ func (e *serving) begin() {
 		e.until = e.now().Add(d)
 		x.Until = e.until
 	}
+	return e.decodeBody()
 }
 
 // keepAlive tells whether the client's connection may go on after this exchange, as far as is known now.

@@ -91,7 +91,7 @@ func (s stream) send(p *piece) (int, error) {
 	}
 	var trailers msg.Fields
 	if p.end {
-		trailers = p.from.trailers()
+		trailers = p.from.tail()
 	}
 	return s.Send(p.head, p.from.spans[:p.from.n], p.from.size, p.end, trailers)
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 
+	"poise/internal/exchange"
 	"poise/internal/fault"
 	"poise/internal/fiber"
 	"poise/internal/h1"
@@ -65,6 +66,9 @@ func (e *serving) startUpload() {
 	up := &e.s.upload
 	up.e, up.u, up.started, up.done, up.stopped, up.fault = e, e.u, true, false, false, nil
 	e.c.body(&up.src, e.s.req.Length)
+	if e.s.x.Web() == exchange.WebText {
+		up.src.web = &web{decodes: true}
+	}
 	t := &e.s.x.Route.Timeouts
 	up.pace = newPace(e.now(), t.BodyIdle, t.BodyRate)
 	if up.run == nil {
@@ -156,7 +160,7 @@ func (up *upload) relay() *fault.Error {
 			if up.src.length > headRoom {
 				c.Receive(fiber.Bodies)
 			}
-			if e.s.x.HasTouchedBody() { // the first piece stays unread until it is: if nobody wants it, it may be sent to another server
+			if e.s.x.HasTouchedBody() && up.src.web == nil { // the first piece stays unread until it is: if nobody wants it, it may be sent to another server
 				up.way.open(c, up.u, up.src.length, 0)
 			}
 			c.ReadBy(e.by(up.pace.next(e.now())))

@@ -21,6 +21,7 @@ type Route struct {
 	Timeouts Timeouts
 	Retry    Retry
 	Upgrades [][]byte // the protocols that a connection may be upgraded to, in lower case
+	GRPCWeb  bool     // what comes as gRPC-Web goes to the servers as gRPC
 
 	HTTPSPort int    // requests are redirected to HTTPS at this port; 0: they are not
 	HSTS      []byte // the value of Strict-Transport-Security that all answers have; empty: as the server says

@@ -53,6 +53,7 @@ type place struct {
 	buffers bool   // peers have buffers of 64 KiB
 	admin   int    // Poise's port to ask for its state; 0: none
 	tls     bool   // clients speak it
+	http2   bool   // likewise, and nothing else
 }
 
 // command writes the candidate's configuration, and returns what runs it.
@@ -111,6 +112,9 @@ func (c *candidate) haproxy(p place) string {
 	}
 	if p.tls {
 		secured = fmt.Sprintf(" ssl crt %s/both.pem ciphersuites %s", p.dir, ciphersuite)
+		if p.http2 {
+			secured += " alpn h2"
+		}
 	}
 	return fmt.Sprintf(`global
 	nbthread %d
@@ -148,6 +152,9 @@ func (c *candidate) nginx(p place) string {
 		reuseport += " ssl"
 		secured = fmt.Sprintf("\t\tssl_certificate %[1]s/cert.pem; ssl_certificate_key %[1]s/key.pem; ssl_protocols TLSv1.3; ssl_conf_command Ciphersuites %s;\n",
 			p.dir, ciphersuite)
+	}
+	if p.http2 {
+		reuseport += " http2"
 	}
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		temporary += fmt.Sprintf("\t%s_temp_path %s/nginx-%s;\n", kind, p.dir, kind)

@@ -177,8 +177,13 @@ func (g *generator) begin() {
 		work = g.openLoop
 	}
 	for range cmp.Or(g.spec.Connections, g.scenario.Connections) {
+		if g.scenario.Streams > 0 {
+			g.working.Add(int64(g.scenario.Streams))
+			g.loop.Go(func() { g.link(work) })
+			continue
+		}
 		g.working.Add(1)
-		g.loop.Go(func() { g.fiber(work) })
+		g.loop.Go(func() { g.fiber(&client{generator: g}, work) })
 	}
 }
 
@@ -199,15 +204,19 @@ func (g *generator) plan(now clock.Instant) {
 }
 
 // fiber is one client.
-func (g *generator) fiber(work func(*client) error) {
-	c := &client{generator: g}
+func (g *generator) fiber(c *client, work func(*client) error) {
 	if err := work(c); err != nil {
 		g.fail(err)
 	}
 	if c.conn != nil {
 		_ = c.conn.Close()
 	}
-	if g.working.Add(-1) == 0 {
+	g.left(1)
+}
+
+// left counts clients that have ended.
+func (g *generator) left(n int) {
+	if g.working.Add(-int64(n)) == 0 {
 		close(g.over)
 	}
 }
@@ -281,22 +290,36 @@ func sleepExactly() {
 type client struct {
 	*generator
 	conn *fiber.Conn
+	link *link // of HTTP/2: the connection that it shares
+}
+
+// dial connects, and speaks TLS if the scenario does.
+func (g *generator) dial(by clock.Instant) (*fiber.Conn, error) {
+	conn, err := g.loop.Dial(g.addr, by, nil)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	if g.tls != nil {
+		if err := g.handshake(conn, by); err != nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("handshake: %w", err)
+		}
+	}
+	return conn, nil
 }
 
 // do is one request and its answer.
 func (c *client) do() error {
 	by := c.loop.Now().Add(patience)
+	if c.link != nil {
+		return c.link.do(by)
+	}
 	if c.conn == nil {
-		conn, err := c.loop.Dial(c.addr, by, nil)
+		conn, err := c.dial(by)
 		if err != nil {
-			return fmt.Errorf("connect: %w", err)
+			return err
 		}
 		c.conn = conn
-		if c.tls != nil {
-			if err := c.handshake(by); err != nil {
-				return fmt.Errorf("handshake: %w", err)
-			}
-		}
 		if c.scenario.Socket {
 			if err := c.upgrade(); err != nil {
 				return fmt.Errorf("upgrade: %w", err)

@@ -18,6 +18,7 @@ type running struct {
 	*child
 	address string
 	tls     bool
+	http2   bool
 }
 
 // bed is what one scenario runs in: the servers, and all candidates before them.
@@ -69,7 +70,7 @@ func (b *bed) add(ctx context.Context, c candidate, p place) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &running{candidate: c, child: started, address: fmt.Sprintf("127.0.0.1:%d", p.port), tls: p.tls}
+	r := &running{candidate: c, child: started, address: fmt.Sprintf("127.0.0.1:%d", p.port), tls: p.tls, http2: p.http2}
 	if err := r.answers(ctx); err != nil {
 		r.stop()
 		return nil, err
@@ -82,7 +83,11 @@ func (b *bed) add(ctx context.Context, c candidate, p place) (*running, error) {
 // answers waits until the candidate passes a request on.
 func (r *running) answers(ctx context.Context) error {
 	trust := &tls.Config{InsecureSkipVerify: true} // the certificate was made for this run
-	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: trust}}
+	var speaks http.Protocols
+	speaks.SetHTTP1(!r.http2)
+	speaks.SetHTTP2(r.http2)
+	speaks.SetUnencryptedHTTP2(r.http2)
+	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: trust, Protocols: &speaks}}
 	scheme := "http://"
 	if r.tls {
 		scheme = "https://"

@@ -13,6 +13,8 @@ type scenario struct {
 	Connections int    `json:"connections"`
 	// Fresh: every request has a connection of its own, which the balancer closes.
 	Fresh bool `json:"fresh,omitempty"`
+	// Streams, if not 0, is how many requests of HTTP/2 each connection has under way.
+	Streams int `json:"streams,omitempty"`
 	// TLS is how clients speak it; "": not at all.
 	TLS string `json:"tls,omitempty"`
 	// Socket: each connection becomes a WebSocket, and a request is a message on it that is answered by one.
@@ -59,6 +61,16 @@ func scenarios() []scenario {
 		{
 			Name: "resumed", About: "the same with a session that is resumed by its ticket", Connections: 16, Fresh: true, TLS: tlsResumed,
 			path: "/small", answer: page{length: 100},
+		},
+		{Name: "h2", About: "small over HTTP/2, 16 connections with 16 streams each", Connections: 16, Streams: 16, path: "/small", answer: page{length: 100}},
+		{
+			Name: "h2s", About: "the same over TLS 1.3", Connections: 16, Streams: 16, TLS: tlsFull, path: "/small",
+			answer: page{length: 100},
+		},
+		{Name: "h2-1m", About: "1 MiB down over HTTP/2, 16 connections with 16 streams each", Connections: 16, Streams: 16, path: "/1m", answer: page{length: mib}},
+		{
+			Name: "h2s-1m", About: "the same over TLS 1.3", Connections: 16, Streams: 16, TLS: tlsFull, path: "/1m",
+			answer: page{length: mib},
 		},
 		{
 			Name: "websocket", About: "64 bytes up and down by WebSocket, 64 connections", Connections: 64,

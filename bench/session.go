@@ -92,7 +92,7 @@ func (s *session) compare(ctx context.Context, sc scenario, candidates []candida
 	defer b.stop()
 	result := &compared{Scenario: sc}
 	for _, c := range candidates {
-		if _, err := b.add(ctx, c, place{tls: sc.TLS != ""}); err != nil {
+		if _, err := b.add(ctx, c, place{tls: sc.TLS != "", http2: sc.Streams > 0}); err != nil {
 			return nil, err
 		}
 		result.Outcomes = append(result.Outcomes, &outcome{Name: c.name, Product: c.product, Loops: c.loops})

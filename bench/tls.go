@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"poise/internal/clock"
+	"poise/internal/fiber"
 	"poise/internal/secure"
 )
 
@@ -33,6 +34,9 @@ func (s *scenario) client() *tls.Config {
 	}
 	// The certificate is one that was made for this run, and what is measured is the other side.
 	c := &tls.Config{ServerName: tlsName, InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{tls.X25519}}
+	if s.Streams > 0 {
+		c.NextProtos = []string{"h2"}
+	}
 	if s.TLS == tlsResumed {
 		c.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 	}
@@ -41,21 +45,24 @@ func (s *scenario) client() *tls.Config {
 
 const ciphersuite = "TLS_AES_128_GCM_SHA256"
 
-var errNotResumed = errors.New("a session was not resumed")
+var errNotResumed, errNotHTTP2 = errors.New("a session was not resumed"), errors.New("HTTP/2 was not chosen")
 
 // handshake speaks TLS on a connection that was dialled.
-func (c *client) handshake(by clock.Instant) error {
-	c.conn.ReadBy(by)
-	c.conn.WriteBy(by)
-	s, err := secure.Client(c.conn, c.tls, &c.secured)
+func (g *generator) handshake(conn *fiber.Conn, by clock.Instant) error {
+	conn.ReadBy(by)
+	conn.WriteBy(by)
+	s, err := secure.Client(conn, g.tls, &g.secured)
 	if err != nil {
 		return err
 	}
 	resumed := s.State().DidResume
-	if c.scenario.TLS == tlsResumed && !resumed && c.sessions > c.scenario.Connections {
+	if g.scenario.Streams > 0 && s.State().NegotiatedProtocol != "h2" {
+		return errNotHTTP2
+	}
+	if g.scenario.TLS == tlsResumed && !resumed && g.sessions > g.scenario.Connections {
 		return errNotResumed // the first ones began before there was a session
 	}
-	c.sessions++
+	g.sessions++
 	return nil
 }
 

@@ -23,6 +23,8 @@ const (
 	floodFrames    = 10_000 // a second
 	goodRequests   = 500    // a second
 	quietEnough    = 10 * time.Millisecond
+	// floodGrowth is how much more memory Poise may have after a flood, with what waits to be collected.
+	floodGrowth = 48 << 20
 )
 
 // attacker is a client that means no good, on one connection.
@@ -188,6 +190,7 @@ func TestFloods(t *testing.T) {
 		for _, flood := range floods {
 			t.Run(flood.name, func(t *testing.T) {
 				var closed atomic.Int32
+				before := p.resident(t)
 				stop, done := make(chan struct{}), make(chan struct{})
 				go func() {
 					defer close(done)
@@ -206,6 +209,9 @@ func TestFloods(t *testing.T) {
 				times := good.run(t, length)
 				close(stop)
 				<-done
+				if grown := p.resident(t) - before; grown > floodGrowth {
+					t.Errorf("Poise holds %d KiB more after the flood", grown>>10)
+				}
 				if closed.Load() == 0 {
 					t.Errorf("the attacker was not closed in %v", length)
 				}

@@ -366,6 +366,9 @@ func (x *Exchange) Responded(now clock.Instant, resp *msg.Response) Step {
 	if resp.Status == switching || resp.Version == msg.HTTP2 && x.Switches(resp) {
 		return x.switched()
 	}
+	if x.upgrade.connect && resp.Status < 300 { // to which its client would take it for switched
+		return x.answer(notTaken, 'S', 'H')
+	}
 	if r := &x.Route.Retry; len(r.Statuses) > 0 && r.OnStatus(status) && x.mayRepeat(now) {
 		if step, ok := x.askAnother(now); ok {
 			return step

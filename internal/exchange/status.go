@@ -26,6 +26,7 @@ var (
 	noRoute     = Reply{Status: 404, Text: "no route matches this host and path", ProxyStatus: "destination_not_found"}
 	misdirected = Reply{Status: 421, Text: "the connection is for another host", ProxyStatus: "http_request_error"}
 	notOffered  = Reply{Status: 501, Text: "what was asked for by CONNECT is not offered here", ProxyStatus: "http_request_error"}
+	notTaken    = Reply{Status: 501, Text: "the server has answered, but not by what was asked for by CONNECT", ProxyStatus: "http_request_error"}
 	noServer    = Reply{Status: 503, Text: "no server is usable at present", ProxyStatus: "destination_unavailable"}
 	full        = Reply{Status: 503, Text: "all servers are busy, and too many requests wait already", ProxyStatus: "connection_limit_reached", RetryAfter: 1}
 	waitedLong  = Reply{Status: 503, Text: "all servers were busy for too long", ProxyStatus: "connection_limit_reached", RetryAfter: 1}

@@ -178,12 +178,16 @@ func Start(t testing.TB, s Setup, yaml string) *Poise {
 	p.App = a
 	p.Addr = a.Status().Listeners[0].Addresses[0]
 	for i, l := range c.Listeners {
+		for _, addr := range a.Status().Listeners[i].Addresses {
+			overTLS.Delete(addr) // of a test that has stopped Poise before its end
+		}
 		if p.cert == nil || l.TLS == nil || l.TLS.Certificates[0].Cert != p.cert.CertFile {
 			continue
 		}
 		for _, addr := range a.Status().Listeners[i].Addresses {
-			overTLS.Store(addr, p.cert.Client("poise.test"))
-			t.Cleanup(func() { overTLS.Delete(addr) })
+			config := p.cert.Client("poise.test")
+			overTLS.Store(addr, config)
+			t.Cleanup(func() { overTLS.CompareAndDelete(addr, config) }) // it may be another test's by then
 		}
 	}
 	return p

@@ -6,6 +6,7 @@
 #
 #   accounting   every request and answer accounted for while servers are killed, over each driver, over HTTP/1.1 and HTTP/2, in clear text and over TLS
 #   events       requests that end in all the ways there are, amid reloads, orders and probes that turn, over each driver: afterwards nothing is in flight
+#   soak         calls of gRPC of all kinds, over TLS and each driver, through Poise: none fails
 #   fuzz         every fuzz target of the module; what is found is kept in the package's testdata/fuzz, where `make test` runs it from then on
 #   pairs        the suite on the wire over each driver, with TLS at none, one, the other and both sides
 #   floods       connections of HTTP/2 that flood Poise with what brings nothing, beside others, over each driver: they are closed, and nobody else notices
@@ -24,6 +25,7 @@
 #   POISE_TEST_HANDSHAKES    2s          handshakes: time for each driver and kind of load, five times
 #   POISE_TEST_RELOADS       1m          reloads: time for each driver
 #   POISE_TEST_WEBSOCKET_BYTES 1073741824 websocket: bytes each way
+#   POISE_TEST_SOAK          10m         soak: time for each driver
 #   POISE_TORTURE_FUZZ       10m         fuzz: time for each target, or a number of executions such as 1000x
 #   POISE_TORTURE_TARGETS    .           fuzz: the targets, as a regular expression over "package name"
 #   POISE_TORTURE_WORKERS    2           fuzz: processes that look at one target
@@ -35,7 +37,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 : "${POISE_TEST_REQUESTS:=1000000}" "${POISE_TEST_EVENTS:=1000000}" "${POISE_TEST_CHURN:=10m}" "${POISE_TEST_HANDSHAKES:=2s}" "${POISE_TEST_RELOADS:=1m}" "${POISE_TORTURE_FUZZ:=10m}" "${POISE_TORTURE_TARGETS:=.}"
-: "${POISE_TEST_FLOODS:=30s}" "${POISE_TEST_WEBSOCKET_BYTES:=1073741824}" "${POISE_TORTURE_WORKERS:=2}" "${POISE_TORTURE_TIMEOUT:=8h}"
+: "${POISE_TEST_FLOODS:=30s}" "${POISE_TEST_SOAK:=10m}" "${POISE_TEST_WEBSOCKET_BYTES:=1073741824}" "${POISE_TORTURE_WORKERS:=2}" "${POISE_TORTURE_TIMEOUT:=8h}"
 
 findings=()
 
@@ -70,6 +72,10 @@ pairs() {
 handshakes() { POISE_TEST_HANDSHAKES=$POISE_TEST_HANDSHAKES load TestHandshakesBesideKept; }
 
 floods() { POISE_TEST_FLOODS=$POISE_TEST_FLOODS load TestFloods; }
+
+soak() {
+	POISE_TEST_SOAK=$POISE_TEST_SOAK go test ./test/e2e -count=1 -v -timeout="$POISE_TORTURE_TIMEOUT" -run='^TestGRPC$' || finding soak
+}
 
 failover() { POISE_TEST_FAILOVER=all load TestFailover; }
 
@@ -117,11 +123,11 @@ one_target() {
 main() {
 	local steps=("$@") step begin known
 	if [ ${#steps[@]} -eq 0 ]; then
-		steps=(pairs accounting events failover floods handshakes reloads websocket fuzz churn)
+		steps=(pairs accounting events failover floods handshakes reloads websocket soak fuzz churn)
 	fi
 	for step in "${steps[@]}"; do
 		case $step in
-		pairs | accounting | events | failover | floods | handshakes | reloads | websocket | fuzz | churn) ;;
+		pairs | accounting | events | failover | floods | handshakes | reloads | websocket | soak | fuzz | churn) ;;
 		*)
 			echo "scripts/torture.sh: no step is called $step" >&2
 			exit 2

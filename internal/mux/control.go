@@ -67,6 +67,7 @@ func (c *Conn) resetFrame(f h2.Frame, p []byte) error {
 	}
 	s := c.streams[f.Stream]
 	if s == nil {
+		c.forgetReset(f.Stream) // nothing of it is on its way any more
 		return c.glitch(1)
 	}
 	c.owner.Count(stats.StreamReset)

@@ -249,5 +249,14 @@ func (c *Conn) wasReset(id uint32) bool {
 	return false
 }
 
+// forgetReset has what comes of a stream from now on be a violation.
+func (c *Conn) forgetReset(id uint32) {
+	for i, r := range c.resets {
+		if r == id {
+			c.resets[i] = 0
+		}
+	}
+}
+
 // unopened tells whether nobody has opened the stream yet.
 func (c *Conn) unopened(id uint32) bool { return id > c.last || id%2 == 0 }

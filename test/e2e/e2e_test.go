@@ -78,15 +78,22 @@ func start(t *testing.T, args ...string) *poise {
 			t.Fatalf("poise has ended:\n%s", p.out.String())
 		default:
 		}
-		for s := bufio.NewScanner(strings.NewReader(p.out.String())); s.Scan(); {
-			if f := strings.Fields(s.Text()); len(f) >= 2 && f[0] == "listener" {
-				p.Addr = strings.TrimPrefix(f[len(f)-1], "https://")
-				return true
-			}
+		if all := p.listeners(); len(all) > 0 {
+			p.Addr = all[0]
 		}
-		return false
+		return p.Addr != ""
 	})
 	return p
+}
+
+// listeners are the addresses at which it says that it listens.
+func (p *poise) listeners() (all []string) {
+	for s := bufio.NewScanner(strings.NewReader(p.out.String())); s.Scan(); {
+		if f := strings.Fields(s.Text()); len(f) >= 2 && f[0] == "listener" {
+			all = append(all, strings.TrimPrefix(f[len(f)-1], "https://"))
+		}
+	}
+	return all
 }
 
 // exit waits for the end and returns the exit code.

@@ -194,7 +194,9 @@ func (d *Decoder) takeField(name, value []byte) *Error {
 	case msg.Cookie:
 		d.cookies++
 	case msg.Expect:
-		d.expect = value
+		if d.expect == nil || msg.EqualFold(d.expect, "100-continue") { // an unknown one stays
+			d.expect = value
+		}
 	}
 	d.fields = append(d.fields, msg.Field{Name: name, Value: value, ID: id})
 	return nil

@@ -328,6 +328,7 @@ func TestExpect(t *testing.T) {
 		{"in capitals", upload("expect", "100-Continue"), 0},
 		{"another", upload("expect", "x"), 417},
 		{"empty", upload("expect", ""), 417},
+		{"another before it", upload("expect", "x", "expect", "100-continue"), 417},
 		{"another behind it", upload("expect", "100-continue", "expect", "x"), 417},
 	})
 	if !mustRequest(t, upload("expect", "100-continue"), false).Expect100 {

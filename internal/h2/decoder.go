@@ -317,7 +317,7 @@ func (d *Decoder) joinCookies() {
 		if first < 0 {
 			first = len(kept)
 			kept = append(kept, f)
-		} else {
+		} else if len(f.Value) > 0 && len(d.mem) > from { // an empty part would leave a blank at an end, which HTTP/2 forbids
 			d.mem = append(d.mem, "; "...)
 		}
 		d.mem = append(d.mem, f.Value...)

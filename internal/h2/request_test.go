@@ -226,7 +226,8 @@ func TestDG8CookieCrumbs(t *testing.T) {
 			"apart, where the first was", plain("x", "1", "cookie", "a", "y", "2", "cookie", "b", "cookie", "c", "z", "3"),
 			[][2]string{{"x", "1"}, {"cookie", "a; b; c"}, {"y", "2"}, {"z", "3"}},
 		},
-		{"empty ones", plain("cookie", "", "cookie", "a", "cookie", ""), [][2]string{{"cookie", "; a; "}}},
+		{"empty ones", plain("cookie", "", "cookie", "a", "cookie", "", "cookie", "b", "cookie", ""), [][2]string{{"cookie", "a; b"}}},
+		{"nothing but empty ones", plain("cookie", "", "cookie", ""), [][2]string{{"cookie", ""}}},
 	} {
 		if got := fieldsOf(mustRequest(t, c.fields, true).Fields); !cmp.Equal(got, c.want) {
 			t.Errorf("%s: Fields = %q, want %q", c.name, got, c.want)

@@ -58,7 +58,9 @@ func slowHead(fields []hpack.HeaderField, names ...string) *slow {
 			if names[0] == ":status" {
 				break
 			}
-			cookies = append(cookies, f.Value)
+			if f.Value != "" {
+				cookies = append(cookies, f.Value)
+			}
 			if cookie >= 0 {
 				continue
 			}
@@ -108,7 +110,7 @@ func slowRequest(fields []hpack.HeaderField, end bool) (r *msg.Request, ok bool)
 		method = "GET"
 		s.lines.WriteString("Upgrade: " + protocol + "\r\nConnection: upgrade\r\n")
 	}
-	if strings.ContainsAny(method+path+authority, " \r\n") || s.hosts > 1 || s.hosts == 1 && named && !asciiFold(s.host, authority) {
+	if strings.ContainsAny(method+path+authority, " \t\r\n") || s.hosts > 1 || s.hosts == 1 && named && !asciiFold(s.host, authority) {
 		return nil, false
 	}
 	if s.hosts == 0 {

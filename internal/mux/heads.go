@@ -27,7 +27,9 @@ func (c *Conn) headers(f h2.Frame, p []byte) error {
 			if err := c.dec.Skip(fragment); err != nil {
 				return err
 			}
-			c.last = max(c.last, f.Stream)
+			if !c.client { // it has opened the stream with it
+				c.last = max(c.last, f.Stream)
+			}
 			return e
 		}
 		return &h2.Error{Code: e.Code, Reason: e.Reason}

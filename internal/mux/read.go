@@ -214,8 +214,11 @@ func (c *Conn) glitch(n int) error {
 	return &h2.Error{Code: h2.EnhanceYourCalm, Reason: "too many frames that bring nothing"}
 }
 
-// brokenBy resets a stream that the peer has violated the protocol on.
+// brokenBy resets a stream that the peer has violated the protocol on. One that nobody has opened cannot be reset. [RFC 9113 section 6.4]
 func (c *Conn) brokenBy(id uint32, e *h2.Error) error {
+	if c.unopened(id) {
+		return &h2.Error{Code: e.Code, Reason: e.Reason}
+	}
 	c.owner.Count(stats.StreamViolation)
 	if s := c.streams[id]; s != nil {
 		s.remove()

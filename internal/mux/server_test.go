@@ -178,6 +178,7 @@ func TestStreamNumbers(t *testing.T) {
 			p.data(1, true, "long enough")
 		}, 0, 0, true},
 		{"WINDOW_UPDATE of one that nobody has opened", func(p *peer) { p.window(5, 1) }, 0, http2.ErrCodeProtocol, false},
+		{"WINDOW_UPDATE by nothing of one that nobody has opened", func(p *peer) { p.window(5, 0) }, 0, http2.ErrCodeProtocol, false},
 		{"WINDOW_UPDATE of one that has ended", func(p *peer) { p.window(3, 1) }, 0, 0, true},
 		{"WINDOW_UPDATE by nothing", func(p *peer) { p.window(1, 0) }, 1, http2.ErrCodeProtocol, false},
 		{"WINDOW_UPDATE of the connection by nothing", func(p *peer) { p.window(0, 0) }, 0, http2.ErrCodeProtocol, false},
@@ -190,6 +191,7 @@ func TestStreamNumbers(t *testing.T) {
 		{"RST_STREAM of one twice", func(p *peer) { p.reset(1, http2.ErrCodeCancel); p.reset(1, http2.ErrCodeCancel) }, 0, 0, true},
 		{"PRIORITY of one that nobody has opened", func(p *peer) { p.priority(99, http2.PriorityParam{StreamDep: 1}) }, 0, 0, true},
 		{"PRIORITY of one on itself", func(p *peer) { p.priority(1, http2.PriorityParam{StreamDep: 1}) }, 1, http2.ErrCodeProtocol, false},
+		{"PRIORITY of one that nobody has opened, on itself", func(p *peer) { p.priority(5, http2.PriorityParam{StreamDep: 5}) }, 0, http2.ErrCodeProtocol, false},
 		{"PRIORITY of half the length", func(p *peer) { p.frame(http2.FramePriority, 1, "ab") }, 1, http2.ErrCodeFrameSize, false},
 		{"PUSH_PROMISE", func(p *peer) { p.frame(http2.FramePushPromise, 1, "\x00\x00\x00\x02") }, 0, http2.ErrCodeProtocol, false},
 		{"CONTINUATION of no block", func(p *peer) { _ = p.fr.WriteContinuation(1, true, nil) }, 0, http2.ErrCodeProtocol, false},

@@ -125,6 +125,7 @@ func (c *Conn) accept(f h2.Frame, block []byte, end bool) error {
 		s.remove()
 		s.free()
 		c.active--
+		c.owner.Count(stats.StreamEnded)
 		return err
 	}
 	c.loop.Go(s.run)

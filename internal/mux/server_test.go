@@ -198,6 +198,9 @@ func TestStreamNumbers(t *testing.T) {
 		{"a frame of a type that nobody knows", func(p *peer) { p.frame(99, 1, "what") }, 0, 0, true},
 		{"GOAWAY, which a client may send", func(p *peer) { p.goAway(0, http2.ErrCodeNo) }, 0, 0, true},
 		{"a frame larger than may be", func(p *peer) { p.frame(http2.FrameData, 1, strings.Repeat("x", 16385)) }, 0, http2.ErrCodeFrameSize, false},
+		{"a header block that cannot be decoded", func(p *peer) {
+			_ = p.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 5, EndStream: true, EndHeaders: true, BlockFragment: []byte("\x80")})
+		}, 0, http2.ErrCodeCompression, false},
 		{"HEADERS that depend on themselves", func(p *peer) {
 			_ = p.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 5, EndStream: true, EndHeaders: true, BlockFragment: p.block("x", "y"), Priority: http2.PriorityParam{StreamDep: 5}})
 		}, 5, http2.ErrCodeProtocol, false},

@@ -108,7 +108,7 @@ func (c *Conn) goAway(f h2.Frame, p []byte) error {
 	if err := c.glitch(1); err != nil || !c.client {
 		return err
 	}
-	c.away = true
+	c.away, c.refuses = true, true
 	for id, s := range c.streams {
 		if id > last {
 			s.remove()

@@ -128,6 +128,7 @@ type Conn struct {
 	idleSince clock.Instant
 	away      bool // no stream begins any more
 	told      bool // the peer knows the last stream that counts
+	refuses   bool // the server has said that it takes no more streams
 	drainBy   clock.Instant
 	closing   bool // closed once all is sent
 	err       error

@@ -62,6 +62,9 @@ func (s *Stream) send(head bool, spans [][]byte, size int, end bool, trailers ms
 	sent := size
 	if head {
 		if s.id == 0 {
+			if c.err != nil || c.refuses {
+				return 0, ErrRefused
+			}
 			c.enter(s)
 		}
 		sent += h2.HeaderSize + len(s.block)

@@ -288,6 +288,48 @@ func TestRetireWithOneToCome(t *testing.T) {
 	s.ended()
 }
 
+// TestTableThatShrinks: the first block after the server's table has become smaller says so, whichever stream's that is. [RFC 7541 section 4.2]
+func TestTableThatShrinks(t *testing.T) {
+	s, p := settled(t, one(t))
+	p.dec = nil // blocks are looked at as they are
+	all := s.open(3)
+	head := func(st *mux.Stream) {
+		_ = st.PrintRequest(&msg.RequestHead{Method: []byte("GET"), Path: []byte("/"), Authority: []byte("a")})
+	}
+	s.on(func() { head(all[0]) }) // printed before
+	p.settings(http2.Setting{ID: http2.SettingHeaderTableSize, Val: 0})
+	_ = p.fr.WriteSettingsAck()
+	p.sync()
+	s.on(func() { head(all[1]) })
+	s.on(func() { all[1].Finish(h2.Cancel) }) // printed, and never sent
+	first := func() byte {
+		for {
+			f, err := p.fr.ReadFrame()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if h, ok := f.(*http2.HeadersFrame); ok {
+				return h.HeaderBlockFragment()[0]
+			}
+		}
+	}
+	send := func(st *mux.Stream) {
+		s.fiber(func() { _, _ = st.Send(true, nil, 0, true, nil) })
+	}
+	send(all[0])
+	if got := first(); got != 0x20 {
+		t.Errorf("the first block begins with %#x, want 0x20: a table of 0", got)
+	}
+	s.on(func() { head(all[2]) })
+	send(all[2])
+	if got := first(); got == 0x20 {
+		t.Error("the second block says it again")
+	}
+	p.close()
+	s.on(func() { all[0].Finish(h2.Cancel); all[2].Finish(h2.Cancel) })
+	s.ended()
+}
+
 // TestRetire: a connection that takes no more streams ends with the last.
 func TestRetire(t *testing.T) {
 	s, p := settled(t, one(t))

@@ -3,6 +3,7 @@ package mux
 import (
 	"net"
 	"os"
+	"slices"
 
 	"poise/internal/clock"
 	"poise/internal/h2"
@@ -22,25 +23,27 @@ const (
 // PrintRequest prints the head that goes with the next Send.
 func (s *Stream) PrintRequest(h *msg.RequestHead) (err error) {
 	s.method = append(s.method[:0], h.Method...)
-	s.block, err = h2.AppendRequest(s.startBlock(), h)
+	s.block, err = h2.AppendRequest(s.block[:0], h)
 	return err
 }
 
 // PrintResponse prints the head that goes with the next Send.
 func (s *Stream) PrintResponse(h *msg.ResponseHead) (err error) {
-	s.block, err = h2.AppendResponse(s.startBlock(), h)
+	s.block, err = h2.AppendResponse(s.block[:0], h)
 	return err
 }
 
 // emptyTable is what a block begins with after the peer's table has become smaller: ours is empty anyhow. [RFC 7541 section 4.2]
 const emptyTable = 0x20
 
-func (s *Stream) startBlock() []byte {
-	if s.c.shrunk {
-		s.c.shrunk = false
-		return append(s.block[:0], emptyTable)
+// sendBlock sends what was printed. It is only now that it is known to be the next block on the connection.
+func (s *Stream) sendBlock(end bool) {
+	c := s.c
+	if c.shrunk {
+		c.shrunk = false
+		s.block = slices.Insert(s.block, 0, emptyTable)
 	}
-	return s.block[:0]
+	c.out = h2.AppendBlock(c.out, s.id, end, s.block, c.peer.Frame)
 }
 
 // Send sends the head that was printed last, if head is set; then the slices, of which size is the length; and with end the stream's end, with trailers if
@@ -69,7 +72,7 @@ func (s *Stream) send(head bool, spans [][]byte, size int, end bool, trailers ms
 		}
 		sent += h2.HeaderSize + len(s.block)
 		ends := end && size == 0 && len(trailers) == 0
-		c.out = h2.AppendBlock(c.out, s.id, ends, s.block, c.peer.Frame)
+		s.sendBlock(ends)
 		if ends {
 			s.finish()
 		}
@@ -86,11 +89,11 @@ func (s *Stream) send(head bool, spans [][]byte, size int, end bool, trailers ms
 	}
 	if end && !s.finished {
 		var err error
-		if s.block, err = h2.AppendTrailers(s.startBlock(), trailers); err != nil {
+		if s.block, err = h2.AppendTrailers(s.block[:0], trailers); err != nil {
 			return 0, err
 		}
 		sent += h2.HeaderSize + len(s.block)
-		c.out = h2.AppendBlock(c.out, s.id, true, s.block, c.peer.Frame)
+		s.sendBlock(true)
 		s.finish()
 	}
 	c.flush()

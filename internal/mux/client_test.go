@@ -330,6 +330,42 @@ func TestTableThatShrinks(t *testing.T) {
 	s.ended()
 }
 
+// TestManyStreamsAreTakenBack: what the server has sent before it heard of it is no violation, however many streams it was for.
+func TestManyStreamsAreTakenBack(t *testing.T) {
+	const streams, frames = 100, 12
+	s, p := settled(t, one(t))
+	all := s.open(streams)
+	for _, st := range all {
+		s.fiber(func() { _ = ask(st, true) })
+	}
+	for range all {
+		p.want("a request", func(f frame) bool { return f.Type == http2.FrameHeaders })
+	}
+	for i := range all {
+		p.answer(uint32(2*i+1), false, "200")
+	}
+	p.sync()
+	s.on(func() {
+		for _, st := range all {
+			st.Finish(h2.Cancel)
+		}
+	})
+	for range frames { // a message of gRPC on each in turn
+		for i := range all {
+			p.data(uint32(2*i+1), false, "message")
+		}
+	}
+	for range all {
+		p.want("RST_STREAM", func(f frame) bool { return f.Type == http2.FrameRSTStream && f.code == http2.ErrCodeCancel })
+	}
+	p.quiet()
+	if err := look(s, s.c.Err); err != nil {
+		t.Errorf("the connection has ended: %v", err)
+	}
+	p.close()
+	s.ended()
+}
+
 // TestRetire: a connection that takes no more streams ends with the last.
 func TestRetire(t *testing.T) {
 	s, p := settled(t, one(t))

@@ -28,6 +28,9 @@ const (
 	maxOut = 64 << 10
 	// framesAtOnce is how many frames are read before others of the loop get their turn.
 	framesAtOnce = 256
+	// keepResets is for how many streams that we have reset it is known that what still comes on them is no violation: more than are open at once, since
+	// whoever has opened them all may take them all back, and each has frames on the way.
+	keepResets = 256
 	// drainGrace is how long a client may still open streams that has been told to go elsewhere: what it has sent meanwhile is on its way.
 	drainGrace = time.Second
 	// lastStream is when a connection has had enough streams: numbers end at 2^31-1.
@@ -95,8 +98,8 @@ type Conn struct {
 	streams map[uint32]*Stream
 	// active counts the streams whose fiber has not ended, be it that the peer has ended them: what they have caused is still under way.
 	active int
-	last   uint32 // the highest stream that was opened
-	resets [16]uint32
+	last   uint32   // the highest stream that was opened
+	resets []uint32 // streams that we have reset lately, keepResets at most
 	nreset int
 
 	prefaced bool // the client's preface has come

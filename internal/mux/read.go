@@ -235,7 +235,11 @@ func (c *Conn) brokenBy(id uint32, e *h2.Error) error {
 
 // reset tells the peer that the stream has ended; what it sends on it meanwhile is no violation.
 func (c *Conn) reset(id uint32, code h2.Code) error {
-	c.resets[c.nreset%len(c.resets)] = id
+	if len(c.resets) < keepResets {
+		c.resets = append(c.resets, id)
+	} else {
+		c.resets[c.nreset%keepResets] = id
+	}
 	c.nreset++
 	c.out = h2.AppendReset(c.out, id, code)
 	c.flush()

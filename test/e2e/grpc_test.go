@@ -52,6 +52,12 @@ func grpcServer(t *testing.T, name string, cert *testkit.Certificate) (addr stri
 	if cert != nil {
 		cmd.Env = append(os.Environ(), "CERT="+cert.CertFile, "KEY="+cert.KeyFile)
 	}
+	return startPeer(t, cmd)
+}
+
+// startPeer runs a server that prints its address first, and ends with its standard input.
+func startPeer(t *testing.T, cmd *exec.Cmd) (addr string) {
+	t.Helper()
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -70,9 +76,40 @@ func grpcServer(t *testing.T, name string, cert *testkit.Certificate) (addr stri
 	})
 	line := bufio.NewScanner(out)
 	if !line.Scan() {
-		t.Fatalf("gRPC's server has not started: %v", line.Err())
+		t.Fatalf("%v has not started: %v", cmd, line.Err())
 	}
 	return line.Text()
+}
+
+// TestGRPCJavaScript has gRPC's JavaScript implementation as the client of its Go servers, and the other way round.
+func TestGRPCJavaScript(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("../peers/node")); err != nil {
+		t.Fatal(err)
+	}
+	install := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+	install.Dir = dir
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("npm: %v\n%s", err, out)
+	}
+	script := filepath.Join(dir, "grpc.js")
+	ofGo, ofNode := grpcServer(t, "go", nil), startPeer(t, exec.Command("node", script, "serve"))
+	for _, driver := range testkit.Drivers(t) {
+		t.Run(driver, func(t *testing.T) {
+			p := run(t, fmt.Sprintf(silent+`driver: %s
+listeners: [{ address: 127.0.0.1:0, pool: go }, { address: 127.0.0.1:0, pool: node }]
+pools: { go: { servers: [%s], http_version: 2 }, node: { servers: [%s], http_version: 2 } }
+`, driver, ofGo, ofNode))
+			const want = "empty\nunary 100000\nupload 500000\ndownload 1,100000,2\nboth 1,100000,2\nstatus 12\n"
+			for _, addr := range p.listeners() {
+				if out, err := exec.Command("node", script, "call", addr).CombinedOutput(); err != nil || string(out) != want {
+					t.Errorf("%v:\n%s", err, out)
+				}
+			}
+			grpcPeer(t, "", "call", p.listeners()[1], "empty_unary", "large_unary", "client_streaming", "server_streaming", "ping_pong", "empty_stream",
+				"cancel_after_begin", "cancel_after_first_response", "timeout_on_sleeping_server", "unimplemented_method", "unimplemented_service")
+		})
+	}
 }
 
 // TestGRPC has gRPC's own clients do its cases of interoperability with its own servers behind Poise, in clear text and over TLS on either side. Calls

@@ -72,6 +72,10 @@ func (c *Conn) resetFrame(f h2.Frame, p []byte) error {
 	}
 	c.owner.Count(stats.StreamReset)
 	s.remove()
+	if code == h2.EnhanceYourCalm && c.client && !s.final {
+		// Node answers so when what its streams on a connection have to send is too much memory. Others go over another connection.
+		c.most = max(1, c.active-1)
+	}
 	switch {
 	case code == h2.RefusedStream && c.client:
 		s.broke(ErrRefused)

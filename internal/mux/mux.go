@@ -132,6 +132,7 @@ type Conn struct {
 	away      bool // no stream begins any more
 	told      bool // the peer knows the last stream that counts
 	refuses   bool // the server has said that it takes no more streams
+	most      int  // how many streams the server has turned out to bear, whatever it says; 0: not known
 	drainBy   clock.Instant
 	closing   bool // closed once all is sent
 	err       error
@@ -185,6 +186,8 @@ func (c *Conn) Room() int {
 		return 0
 	case !c.settled:
 		most = 1
+	case c.most > 0:
+		most = min(most, int64(c.most))
 	}
 	return int(max(0, most-int64(c.active)))
 }

@@ -90,7 +90,7 @@ func start(t *testing.T, args ...string) *poise {
 func (p *poise) listeners() (all []string) {
 	for s := bufio.NewScanner(strings.NewReader(p.out.String())); s.Scan(); {
 		if f := strings.Fields(s.Text()); len(f) >= 2 && f[0] == "listener" {
-			all = append(all, strings.TrimPrefix(f[len(f)-1], "https://"))
+			all = append(all, strings.TrimPrefix(strings.TrimSuffix(f[1], ","), "https://"))
 		}
 	}
 	return all

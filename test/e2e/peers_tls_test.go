@@ -236,7 +236,7 @@ func frontHAProxy(t *testing.T, to string, cert *testkit.Certificate) string {
 	return runHAProxy(t, cert, fmt.Sprintf(" server poise %s ssl verify required ca-file %s sni str(localhost) verifyhost localhost", to, cert.CertFile))
 }
 
-// A page whose script gets, posts, has a WebSocket echo, and tells the result.
+// A page whose script gets, posts, has a WebSocket echo, gets much at once, and tells the result.
 const chromiumPage = `<!doctype html><script>
 (async () => {
   const big = await (await fetch('/big')).arrayBuffer()
@@ -249,7 +249,10 @@ const chromiumPage = `<!doctype html><script>
   const echo = await new Promise((done) => { socket.onmessage = (m) => done(m.data) })
   socket.send('bye')
   const code = await new Promise((done) => { socket.onclose = (c) => done(c.code + ' ' + c.reason) })
-  const all = [await hash(big), await hash(put), await hash(echo), code, location.protocol, isSecureContext]
+  const parts = await Promise.all([...Array(100).keys()].map(async (i) => (await (await fetch('/part/' + i)).text()) === 'part ' + i))
+  performance.setResourceTimingBufferSize(1000)
+  const versions = new Set(performance.getEntriesByType('resource').map((e) => e.nextHopProtocol))
+  const all = [await hash(big), await hash(put), await hash(echo), code, location.protocol, isSecureContext, parts.every((p) => p), [...versions]]
   await fetch('/result', { method: 'POST', body: all.join(' ') })
 })().catch((e) => fetch('/result', { method: 'POST', body: String(e) }))
 </script>`
@@ -271,7 +274,8 @@ func echoOnce(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestChromium has a browser open a page through Poise over TLS, whose script then moves a mebibyte both ways, also by a WebSocket.
+// TestChromium has a browser open a page through Poise over TLS, whose script then moves a mebibyte both ways, also by a WebSocket, and gets a hundred small
+// resources: all over HTTP/2.
 func TestChromium(t *testing.T) {
 	cert := testkit.NewCertificate(t, "localhost")
 	big := testkit.Pattern(3, 1<<20)
@@ -282,6 +286,12 @@ func TestChromium(t *testing.T) {
 			_, _ = io.WriteString(w, chromiumPage)
 		case "/big":
 			_, _ = w.Write(big)
+		default:
+			if n, ok := strings.CutPrefix(r.URL.Path, "/part/"); ok {
+				_, _ = io.WriteString(w, "part "+n)
+				return
+			}
+			http.NotFound(w, r)
 		case "/echo":
 			_, _ = io.Copy(w, r.Body)
 		case "/ws":
@@ -292,11 +302,15 @@ func TestChromium(t *testing.T) {
 			case result <- string(b):
 			default:
 			}
-		default:
-			http.NotFound(w, r)
 		}
 	})
-	p := run(t, fmt.Sprintf(silent+"listeners: [{ address: \"127.0.0.1:0\", pool: app, tls: { certificates: [%s] } }]\npools: { app: { servers: [%q] } }\n", cert.YAML(), to))
+	log := filepath.Join(t.TempDir(), "log")
+	p := run(t, fmt.Sprintf(`
+admin: { enabled: false }
+access_log: { path: %s }
+listeners: [{ address: "127.0.0.1:0", pool: app, tls: { certificates: [%s] } }]
+pools: { app: { servers: [%q] } }
+`, log, cert.YAML(), to))
 	_, port, _ := net.SplitHostPort(p.Addr)
 	key := sha256.Sum256(cert.Leaf.RawSubjectPublicKeyInfo)
 	var out testkit.Buffer
@@ -314,8 +328,15 @@ func TestChromium(t *testing.T) {
 	sum := fmt.Sprintf("%x", sha256.Sum256(big))
 	select {
 	case got := <-result:
-		if want := sum + " " + sum + " " + sum + " 4001 that is all https: true"; got != want {
+		if want := sum + " " + sum + " " + sum + " 4001 that is all https: true true h2"; got != want {
 			t.Errorf("the page's script tells %q, want %q", got, want)
+		}
+		p.signal(t, syscall.SIGTERM)
+		p.exit(t)
+		for line := range strings.Lines(read(t, log)) {
+			if !strings.Contains(line, `"protocol":"HTTP/2.0"`) || (strings.Contains(line, `"path":"/ws"`) && !strings.Contains(line, `"status":200`)) {
+				t.Errorf("not over HTTP/2: %s", line)
+			}
 		}
 	case <-time.After(60 * time.Second):
 		t.Errorf("the page's script told nothing within a minute; Chromium said:\n%s", out.String())

@@ -231,9 +231,13 @@ func (p *Poise) secureServers(c *config.Config) {
 			continue
 		}
 		pool.ServerTLS = &config.ServerTLS{ServerName: "server.test", CA: p.back.CertFile, MinVersion: "1.2"}
+		var protocols []string
+		if pool.HTTPVersion == "2" {
+			protocols = []string{"h2"}
+		}
 		for _, s := range pool.Servers {
 			server, _ := servers.Load(string(s.Address))
-			server.(*Server).secure.Store(&tls.Config{Certificates: []tls.Certificate{p.back.Certificate}})
+			server.(*Server).secure.Store(&tls.Config{Certificates: []tls.Certificate{p.back.Certificate}, NextProtos: protocols})
 		}
 	}
 }

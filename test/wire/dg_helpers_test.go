@@ -51,7 +51,7 @@ func lacking(fields []string, name string) []string {
 	return fields
 }
 
-// front2 is Poise with two listeners: before a server of HTTP/1.1, and one of HTTP/2. Whatever is asked for with a path below /neighbour goes to another server.
+// front2 is Poise with two listeners: before a server of HTTP/1.1, and one of HTTP/2. What is asked for below /neighbour goes to another server.
 type front2 struct {
 	p     *testkit.Poise
 	addrs [2]string // before the server of HTTP/1.1, and of HTTP/2
@@ -124,66 +124,72 @@ func wantReset(t *testing.T, what string, h *testkit.Heard, code http2.ErrCode) 
 	}
 }
 
-// refuse2 sends each request among others of the same connection, which are served. It is refused, nothing of it reaches a server, and a record says why.
+// perConnection is how many such requests one connection sends: more would use up its budget.
+const perConnection = 15
+
+// refuse2 sends each request beside another of the same connection, which is served. It is refused, nothing of it reaches a server, and a record says why.
 func refuse2(t *testing.T, attacks []malformed2) {
 	t.Helper()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
 		front := startFront2(t, s)
-		log := refusals{}
+		log, n := refusals{}, 0
 		for i, addr := range front.addrs {
-			for _, a := range attacks {
-				a.name += fmt.Sprintf(", to HTTP/%d", i+1)
-				t.Run(a.name, func(t *testing.T) { refused2(t, addr, a, log) })
+			for some := range slices.Chunk(attacks, perConnection) {
+				f := testkit.DialFrames(t, addr)
+				for k, a := range some {
+					t.Run(fmt.Sprintf("%s, to HTTP/%d", a.name, i+1), func(t *testing.T) { refused2(t, f, uint32(4*k+1), &a) })
+				}
+				client := f.LocalAddr().String()
+				log[client] = append(log[client], some...)
+				n += 2 * len(some)
 			}
 		}
 		front.untouched(t, 0)
-		log.check(t, front.p)
+		log.check(t, front.p, n)
 	})
 }
 
-func refused2(t *testing.T, addr string, a malformed2, log refusals) {
+// refused2 sends a, and a neighbour's request around it.
+func refused2(t *testing.T, f *testkit.Frames, id uint32, a *malformed2) {
 	t.Helper()
-	f := testkit.DialFrames(t, addr)
-	end := neighbour2(t, f, 1)
+	end := neighbour2(t, f, id)
 	if a.send == nil {
-		f.Head(3, true, a.fields...)
+		f.Head(id+2, true, a.fields...)
 	} else {
-		a.send(f, 3)
+		a.send(f, id+2)
 	}
-	if h := f.Await(3); a.status == 0 {
+	if h := f.Await(id + 2); a.status == 0 {
 		wantReset(t, "the answer", h, http2.ErrCodeProtocol)
 	} else if h.Status() != a.status || !h.Ended {
 		t.Errorf("the answer: %+v, want %d", h, a.status)
 	}
 	end()
-	neighbour2(t, f, 5)()
-	_ = f.Close()
-	log[f.LocalAddr().String()] = append(log[f.LocalAddr().String()], a)
 }
 
 // refusals are what records there must be, by clients' addresses, of which one may be used again.
 type refusals map[string][]malformed2
 
-// check wants of each connection the records of two neighbours that were served, and one of what was refused on it.
-func (l refusals) check(t *testing.T, p *testkit.Poise) {
+// check wants n records: of each connection those of what was refused, in order, and as many of neighbours that were served.
+func (l refusals) check(t *testing.T, p *testkit.Poise, n int) {
 	t.Helper()
-	n := 0
-	for _, attacks := range l {
-		n += len(attacks)
+	refused := map[string][]testkit.Record{}
+	served := 0
+	for _, line := range p.Records(t, n) {
+		if r := testkit.ParseRecord(t, line); r.Path == "/neighbour" && r.Status == 200 {
+			served++
+		} else {
+			refused[r.Client] = append(refused[r.Client], r)
+		}
 	}
-	records := map[string][]testkit.Record{}
-	for _, line := range p.Records(t, 3*n) {
-		r := testkit.ParseRecord(t, line)
-		records[r.Client] = append(records[r.Client], r)
+	if served != n/2 {
+		t.Errorf("%d records of neighbours that were served, want %d", served, n/2)
 	}
 	for client, attacks := range l {
-		all := slices.Clone(records[client])
-		refused := others(all)
-		if len(records[client]) != 3*len(attacks) || len(refused) != len(attacks) {
-			t.Errorf("%v: records %+v, want one, and two of neighbours", attacks, records[client])
+		if len(refused[client]) != len(attacks) {
+			t.Errorf("records %+v, want %d", refused[client], len(attacks))
 			continue
 		}
-		for i, r := range refused {
+		for i, r := range refused[client] {
 			attacks[i].wantRecord(t, &r)
 		}
 	}
@@ -201,11 +207,6 @@ func (a *malformed2) wantRecord(t *testing.T, r *testkit.Record) {
 	if r.Status != status || r.End != end || r.Reason == "" || !strings.Contains(r.Reason, a.reason) {
 		t.Errorf("%s: record %d %s %q, want %d %s %q", a.name, r.Status, r.End, r.Reason, status, end, a.reason)
 	}
-}
-
-// others are the records but those of neighbours that were served.
-func others(records []testkit.Record) []testkit.Record {
-	return slices.DeleteFunc(records, func(r testkit.Record) bool { return r.Path == "/neighbour" && r.Status == 200 })
 }
 
 // replaced are fields with another name for one of them.

@@ -41,6 +41,7 @@ var (
 	badAnswer   = Reply{Status: 502, Text: "the server's answer was malformed", ProxyStatus: "http_protocol_error"}
 	slowBody    = Reply{Status: 408, Text: "the request's body came too slowly", ProxyStatus: "http_request_error", Close: true}
 	slowHead    = Reply{Status: 408, Text: "the request's head came too slowly", ProxyStatus: "http_request_error", Close: true}
+	notTold     = Reply{Status: 400, Silent: true, Close: true}
 	clientLeft  = Reply{Status: 499, Silent: true, Close: true}
 	stopping    = Reply{Status: 503, Text: "the balancer is stopping", ProxyStatus: "connection_terminated", Silent: true, Close: true}
 	ourFault    = Reply{Status: 500, Text: "internal error", ProxyStatus: "proxy_internal_error", Close: true}
@@ -97,6 +98,8 @@ func replyTo(f *fault.Error) Reply {
 			return slowBody
 		case f.Status != 0:
 			return Reply{Status: f.Status, Text: f.Err.Error(), ProxyStatus: "http_request_error", Close: true}
+		case f.Kind == fault.Malformed: // its stream was reset for that already
+			return notTold
 		}
 		return clientLeft
 	case fault.Internal:

@@ -161,7 +161,7 @@ func (s *Stream) requestHead(block []byte, end bool) error {
 		s.err = e // its fiber says so
 	}
 	s.ended = end
-	s.counted, s.remaining = s.request.Length > 0, s.request.Length
+	s.counted, s.remaining = s.request.HasLength, s.request.Length
 	if p, ok := priority(s.request.Fields); ok {
 		s.urgency, s.incremental = h2.Urgency(p)
 	}

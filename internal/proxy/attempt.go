@@ -109,7 +109,7 @@ func (e *serving) serverFault(op fault.Op, err error) *fault.Error {
 		return &fault.Error{Side: fault.Internal, Op: op, Kind: fault.Cancelled, Err: err}
 	}
 	if upstream.Left(e.c) {
-		return &fault.Error{Side: fault.Client, Op: op, Kind: fault.Cancelled, Err: e.c.Broken()}
+		return upstream.ClientFault(op, e.c)
 	}
 	return &fault.Error{Side: fault.Server, Op: op, Kind: upstream.KindOf(err), Safe: errors.Is(err, mux.ErrRefused), Err: err}
 }

@@ -273,7 +273,7 @@ func (l *Loop) CloseIdle(id int) {
 
 func connectFault(err error, client fiber.Client) *fault.Error {
 	if client != nil && Left(client) {
-		return &fault.Error{Side: fault.Client, Op: fault.Connect, Kind: fault.Cancelled, Err: err}
+		return ClientFault(fault.Connect, client)
 	}
 	if errors.Is(err, fiber.ErrStopped) {
 		return &fault.Error{Side: fault.Internal, Op: fault.Connect, Kind: fault.Cancelled, Err: err}
@@ -289,6 +289,15 @@ func connectFault(err error, client fiber.Client) *fault.Error {
 func Left(client fiber.Client) bool {
 	err := client.Broken()
 	return err != nil && !errors.Is(err, io.EOF)
+}
+
+// ClientFault is the fault of a client that has left, or whose stream was reset for what came on it.
+func ClientFault(op fault.Op, client fiber.Client) *fault.Error {
+	f := &fault.Error{Side: fault.Client, Op: op, Kind: fault.Cancelled, Err: client.Broken()}
+	if KindOf(f.Err) == fault.Malformed {
+		f.Kind = fault.Malformed
+	}
+	return f
 }
 
 // KindOf says how a connection broke.

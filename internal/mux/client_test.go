@@ -242,6 +242,37 @@ func TestRoom(t *testing.T) {
 	s.ended()
 }
 
+// TestCalm: a server that refuses a stream for the load gets fewer at once from then on, so that others go over another connection.
+func TestCalm(t *testing.T) {
+	s, p := settled(t, one(t), http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 10})
+	all := s.open(4)
+	texts, _ := s.asking(all[0])
+	p.wantHead(1, true, asked)
+	_, errs := s.asking(all[1])
+	p.wantHead(3, true, asked)
+	if got := look(s, s.c.Room); got != 6 {
+		t.Errorf("Room() = %d, want 6", got)
+	}
+	p.reset(3, http2.ErrCodeEnhanceYourCalm)
+	if err := got(t, errs); !isReset(h2.EnhanceYourCalm)(err) || isRefused(err) { // which does not say that nothing was done
+		t.Errorf("the stream ended by %v", err)
+	}
+	s.on(func() { all[1].Finish(h2.Cancel) })
+	if got := look(s, s.c.Room); got != 0 {
+		t.Errorf("Room() = %d with three streams, want none for a fourth", got)
+	}
+	s.on(func() { all[2].Finish(h2.Cancel); all[3].Finish(h2.Cancel) })
+	p.answer(1, true, "200")
+	if text := <-texts; text != "200" {
+		t.Errorf("the other stream got %s, want 200", text)
+	}
+	if got := look(s, s.c.Room); got != 3 {
+		t.Errorf("Room() = %d, want 3", got)
+	}
+	p.close()
+	s.ended()
+}
+
 // TestOpenedButNotSent: a stream that has not been sent when the connection takes no more is refused at once, since nobody would ever answer it.
 func TestOpenedButNotSent(t *testing.T) {
 	for _, c := range []struct {

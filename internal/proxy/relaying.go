@@ -43,11 +43,23 @@ func (e *serving) relayStreams() bool {
 		w.to.WriteBy(0)
 		w.to.StallAfter(t.idle)
 	}
-	e.s.task.Start(e.p.loop, func() { t.pass(&t.up) })
+	e.s.task.Start(e.p.loop, t.passUp)
 	t.pass(&t.down)
 	e.s.task.Wait()
 	e.s.x.Status = e.s.tell.Status
 	return e.endUpgrade(t.end, t.up.sent, t.down.sent)
+}
+
+// passUp is the second fiber. If it panics, the first must not wait for ever.
+func (t *relaying) passUp() {
+	finished := false
+	defer func() {
+		if !finished {
+			t.stop(relay.Nobody, errPanicked)
+		}
+	}()
+	t.pass(&t.up)
+	finished = true
 }
 
 // pass is one direction's fiber.
@@ -113,6 +125,8 @@ func (t *relaying) idleBy() clock.Instant {
 	}
 	return t.moved.Add(t.idle)
 }
+
+var errPanicked = errors.New("the relay has panicked")
 
 var errRelayOver = errors.New("the relay is over")
 

@@ -151,6 +151,7 @@ func (l *Loop) dial(s *server, w *Want, closed func()) (Lent, *fault.Error) {
 	if http != HTTP1 {
 		return Lent{Stream: l.link(s, w.Server, base, fc).open(false)}, nil
 	}
+	fc.Receive(fiber.Sips) // nobody knows yet how much will come behind the first head: it may stay in the socket
 	return Lent{Conn: &Conn{Conn: fc, owner: l, of: w.Server, server: s, base: base, id: w.Server.ID}}, nil
 }
 

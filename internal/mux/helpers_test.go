@@ -256,9 +256,14 @@ func newPeer(t testing.TB, conn net.Conn) *peer {
 	_ = conn.SetDeadline(time.Now().Add(3 * testkit.Patience))
 	t.Cleanup(func() { _ = conn.Close() })
 	p := &peer{t: t, conn: conn, fr: http2.NewFramer(conn, conn), dec: hpack.NewDecoder(4096, nil), windows: map[uint32]int{}}
+	p.begin()
+	return p
+}
+
+// begin has the peer send what it may not send, too, and with a table of its own.
+func (p *peer) begin() {
 	p.fr.AllowIllegalWrites = true
 	p.enc = hpack.NewEncoder(&p.buf)
-	return p
 }
 
 // raw sends bytes. An error is none here: we may have been cut off.

@@ -14,10 +14,11 @@ import (
 // Client is a connection to Poise that sends the bytes it is told.
 type Client struct {
 	*net.TCPConn
-	R   *bufio.Reader
-	w   io.Writer
-	tls *tls.Conn // nil: clear text
-	t   testing.TB
+	R     *bufio.Reader
+	w     io.Writer
+	tls   *tls.Conn    // nil: clear text
+	http2 *http2Client // nil: it speaks HTTP/1.1
+	t     testing.TB
 }
 
 // Dial connects to Poise; the connection is closed when the test ends.
@@ -38,7 +39,20 @@ func newClient(t testing.TB, conn net.Conn, addr string) *Client {
 	if config, ok := overTLS.Load(addr); ok {
 		c.secure(config.(*tls.Config)) // the handshake is made when something is sent or read
 	}
+	if _, ok := overHTTP2.Load(addr); ok {
+		c.translate()
+	}
 	return c
+}
+
+// translate has what is sent and read go over HTTP/2.
+func (c *Client) translate() {
+	if c.tls != nil {
+		c.http2 = newHTTP2Client(c.t, c.tls, "https")
+	} else {
+		c.http2 = newHTTP2Client(c.t, c.TCPConn, "http")
+	}
+	c.R, c.w = bufio.NewReader(c.http2), c.http2
 }
 
 // DialTLS is Dial, and makes a handshake: what is sent and read goes over TLS then.
@@ -68,11 +82,33 @@ func (c *Client) Write(b []byte) (int, error) { return c.w.Write(b) }
 
 // CloseWrite says that nothing more follows.
 func (c *Client) CloseWrite() error {
+	if c.http2 != nil {
+		c.http2.closeWrite()
+		return nil
+	}
 	if c.tls != nil {
 		_ = c.tls.Handshake()
 		_ = c.tls.CloseWrite()
 	}
 	return c.TCPConn.CloseWrite()
+}
+
+// SetReadDeadline is net.Conn's.
+func (c *Client) SetReadDeadline(t time.Time) error {
+	if c.http2 != nil {
+		c.http2.readBy(t)
+		return nil
+	}
+	return c.TCPConn.SetReadDeadline(t)
+}
+
+// SetWriteDeadline is net.Conn's.
+func (c *Client) SetWriteDeadline(t time.Time) error {
+	if c.http2 != nil {
+		c.http2.writeUntil(t)
+		return nil
+	}
+	return c.TCPConn.SetWriteDeadline(t)
 }
 
 // Send writes s. That the other side has closed is no failure: a test looks at what it reads.

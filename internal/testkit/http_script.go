@@ -65,8 +65,12 @@ func FieldsOf(head, name string) []string {
 	return values
 }
 
-// Reset closes the connection with a reset.
+// Reset closes the connection with a reset; of HTTP/2, it resets the stream.
 func (p *Peer) Reset() {
+	if st, ok := p.Conn.(*serverStream); ok {
+		st.reset()
+		return
+	}
 	_ = p.TCP.SetLinger(0)
 	_ = p.TCP.Close()
 }
@@ -116,8 +120,11 @@ func Pattern(seed uint64, n int) []byte {
 	return b
 }
 
-// ResetConn closes the client's connection with a reset.
+// ResetConn closes the client's connection with a reset; of HTTP/2, it resets the streams that are not over, if there are any.
 func (c *Client) ResetConn() {
+	if c.http2 != nil && c.http2.reset() {
+		return
+	}
 	_ = c.SetLinger(0)
 	_ = c.Close()
 }

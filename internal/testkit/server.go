@@ -16,13 +16,16 @@ import (
 type Server struct {
 	Addr string
 
+	t      testing.TB
 	ln     net.Listener
 	secure atomic.Pointer[tls.Config] // nil: it speaks clear text
+	http2  atomic.Bool                // it speaks HTTP/2, and only that
 
-	mu   sync.Mutex // guards the fields below
-	got  []byte
-	n    int
-	open map[net.Conn]bool
+	mu      sync.Mutex // guards the fields below
+	got     []byte
+	n       int
+	streams int
+	open    map[net.Conn]bool
 }
 
 // Peer is a server's side of one connection.
@@ -30,7 +33,7 @@ type Peer struct {
 	net.Conn
 	TCP *net.TCPConn // below TLS, if there is any
 	R   *bufio.Reader
-	// Number counts the server's connections from 1.
+	// Number counts the server's connections from 1; over HTTP/2 its streams.
 	Number int
 
 	server recorder
@@ -55,7 +58,7 @@ func Serve(t testing.TB, script func(p *Peer)) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{Addr: ln.Addr().String(), ln: ln, open: map[net.Conn]bool{}}
+	s := &Server{Addr: ln.Addr().String(), t: t, ln: ln, open: map[net.Conn]bool{}}
 	servers.Store(s.Addr, s)
 	t.Cleanup(func() { servers.Delete(s.Addr) })
 	var wg sync.WaitGroup
@@ -68,6 +71,10 @@ func Serve(t testing.TB, script func(p *Peer)) *Server {
 			p := s.add(c)
 			wg.Go(func() {
 				defer s.remove(p)
+				if s.http2.Load() {
+					s.serveHTTP2(p, script)
+					return
+				}
 				script(p)
 			})
 		}
@@ -78,6 +85,19 @@ func Serve(t testing.TB, script func(p *Peer)) *Server {
 		wg.Wait()
 	})
 	return s
+}
+
+// speak has the server speak TLS where it has a certificate. translated: what its script says in HTTP/1.1 goes in HTTP/2.
+func (s *Server) speak(cert *Certificate, translated, http2 bool) {
+	s.http2.Store(translated)
+	if cert == nil {
+		return
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{cert.Certificate}}
+	if http2 {
+		config.NextProtos = []string{"h2"}
+	}
+	s.secure.Store(config)
 }
 
 func (s *Server) add(c net.Conn) *Peer {
@@ -99,6 +119,14 @@ func (s *Server) remove(p *Peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, p.TCP)
+}
+
+// next numbers a stream.
+func (s *Server) next() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.streams++
+	return s.streams
 }
 
 type recorder struct{ s *Server }
@@ -150,6 +178,9 @@ func (p *Peer) ReadHead() (string, error) {
 
 // CloseWrite says that nothing more follows.
 func (p *Peer) CloseWrite() error {
+	if st, ok := p.Conn.(*serverStream); ok {
+		return st.CloseWrite()
+	}
 	if c, ok := p.Conn.(*tls.Conn); ok {
 		if err := c.CloseWrite(); err != nil {
 			return err

@@ -25,107 +25,6 @@ import (
 // Patience bounds every wait of a test for something that should come at once.
 const Patience = 10 * time.Second
 
-// Setup is what a suite is run over.
-type Setup struct {
-	Driver string
-	Loops  int
-	// TLS between clients and Poise, and between Poise and servers, where a test does not say anything of it.
-	TLS, ServerTLS bool
-}
-
-func (s Setup) String() string { return fmt.Sprintf("%s/%d", s.Driver, s.Loops) + s.suffix() }
-
-// Suffixes of a setup's name.
-const (
-	tlsSuffix        = "/tls"
-	tlsClientsSuffix = "/tls-clients"
-	tlsServersSuffix = "/tls-servers"
-)
-
-func (s Setup) suffix() string {
-	switch {
-	case s.TLS && s.ServerTLS:
-		return tlsSuffix
-	case s.TLS:
-		return tlsClientsSuffix
-	case s.ServerTLS:
-		return tlsServersSuffix
-	}
-	return ""
-}
-
-// InClear skips a test that needs to see what is sent, or when, over a setup where TLS is in between.
-func (s Setup) InClear(t testing.TB) {
-	t.Helper()
-	if s.TLS || s.ServerTLS {
-		t.Skip("needs clear text")
-	}
-}
-
-// ServersInClear skips a test whose servers cannot speak TLS over a setup in which they would have to.
-func (s Setup) ServersInClear(t testing.TB) {
-	t.Helper()
-	if s.ServerTLS {
-		t.Skip("needs servers in clear text")
-	}
-}
-
-// SetupsVariable names the environment variable that lists the setups, such as "net/1,net/2/tls"; a suffix says who speaks TLS: /tls all, /tls-clients and
-// /tls-servers only those.
-const SetupsVariable = "POISE_TEST_SETUPS"
-
-// Setups are those that the environment names; else every driver with 1 and 2 loops, and with 4 over TLS.
-func Setups(t testing.TB) []Setup {
-	t.Helper()
-	list := os.Getenv(SetupsVariable)
-	if list == "" {
-		list = "io_uring/1,io_uring/2,io_uring/4/tls,epoll/1,epoll/2,epoll/4/tls,net/1,net/2,net/4/tls"
-	}
-	var setups []Setup
-	for _, name := range strings.Split(list, ",") {
-		var s Setup
-		driver, rest, ok := strings.Cut(name, "/")
-		loops, secured, _ := strings.Cut(rest, "/")
-		switch "/" + secured {
-		case "/":
-		case tlsSuffix:
-			s.TLS, s.ServerTLS = true, true
-		case tlsClientsSuffix:
-			s.TLS = true
-		case tlsServersSuffix:
-			s.ServerTLS = true
-		default:
-			ok = false
-		}
-		if _, err := fmt.Sscanf(loops, "%d", &s.Loops); !ok || err != nil {
-			t.Fatalf("%s: %q is no driver/loops", SetupsVariable, name)
-		}
-		s.Driver = driver
-		setups = append(setups, s)
-	}
-	return setups
-}
-
-// Drivers are those of the setups, each once.
-func Drivers(t testing.TB) []string {
-	t.Helper()
-	var drivers []string
-	for _, s := range Setups(t) {
-		if !slices.Contains(drivers, s.Driver) {
-			drivers = append(drivers, s.Driver)
-		}
-	}
-	return drivers
-}
-
-// Each runs f once for every setup.
-func Each(t *testing.T, f func(t *testing.T, s Setup)) {
-	t.Helper()
-	for _, s := range Setups(t) {
-		t.Run(s.String(), func(t *testing.T) { f(t, s) })
-	}
-}
-
 // Poise is the program, running in this process.
 type Poise struct {
 	App *app.App
@@ -138,11 +37,16 @@ type Poise struct {
 	head string       // what Start adds to a configuration
 	cert *Certificate // of the listeners that have none of their own; nil: they speak clear text
 	back *Certificate // likewise of the servers
-	text atomic.Pointer[string]
+	// http2 is spoken to servers of this package.
+	http2 bool
+	text  atomic.Pointer[string]
 }
 
 // overTLS has what a client needs for the addresses at which Dial speaks TLS.
 var overTLS sync.Map
+
+// overHTTP2 are the addresses at which Dial speaks HTTP/2.
+var overHTTP2 sync.Map
 
 // Start runs Poise with a configuration until the test ends. What yaml does not say is set here: driver, loops, no admin address, the access
 // log into a file of the test's own. Listeners in yaml use port 0.
@@ -163,6 +67,7 @@ func Start(t testing.TB, s Setup, yaml string) *Poise {
 	if s.ServerTLS {
 		p.back = serverCertificate(t)
 	}
+	p.http2 = s.ServerHTTP2
 	p.write(yaml)
 	c, problems := p.load()
 	if problems.HasErrors() {
@@ -177,20 +82,44 @@ func Start(t testing.TB, s Setup, yaml string) *Poise {
 	t.Cleanup(a.Stop)
 	p.App = a
 	p.Addr = a.Status().Listeners[0].Addresses[0]
+	p.listen(t, s, c)
+	return p
+}
+
+// listen has Dial speak at the listeners' addresses what the setup says, where the test's configuration says nothing of it.
+func (p *Poise) listen(t testing.TB, s Setup, c *config.Config) {
 	for i, l := range c.Listeners {
-		for _, addr := range a.Status().Listeners[i].Addresses {
-			overTLS.Delete(addr) // of a test that has stopped Poise before its end
+		for _, addr := range p.App.Status().Listeners[i].Addresses { // it may have been that of a test that has stopped Poise before its end
+			overTLS.Delete(addr)
+			overHTTP2.Delete(addr)
 		}
-		if p.cert == nil || l.TLS == nil || l.TLS.Certificates[0].Cert != p.cert.CertFile {
+		_, unix := l.Addresses[0].Unix()
+		ours := l.TLS == nil && !unix
+		if p.cert != nil {
+			ours = l.TLS != nil && l.TLS.Certificates[0].Cert == p.cert.CertFile
+		}
+		if !ours {
 			continue
 		}
-		for _, addr := range a.Status().Listeners[i].Addresses {
-			config := p.cert.Client("poise.test")
-			overTLS.Store(addr, config)
-			t.Cleanup(func() { overTLS.CompareAndDelete(addr, config) }) // it may be another test's by then
+		for _, addr := range p.App.Status().Listeners[i].Addresses {
+			speaks := s.HTTP2 && l.HTTP2
+			if speaks {
+				overHTTP2.Store(addr, p)
+			}
+			var client *tls.Config
+			if p.cert != nil {
+				client = p.cert.Client("poise.test")
+				if speaks {
+					client.NextProtos = []string{"h2"}
+				}
+				overTLS.Store(addr, client)
+			}
+			t.Cleanup(func() { // unless it is another test's by then
+				overTLS.CompareAndDelete(addr, client)
+				overHTTP2.CompareAndDelete(addr, p)
+			})
 		}
 	}
-	return p
 }
 
 // ClientTLS is what a client needs at Addr; nil: clear text.
@@ -213,14 +142,14 @@ func (p *Poise) load() (*config.Config, config.Problems) {
 			l.TLS = &config.ListenerTLS{MinVersion: "1.2", Certificates: []*config.Certificate{{Cert: p.cert.CertFile, Key: p.cert.KeyFile}}}
 		}
 	}
-	if c != nil && p.back != nil {
-		p.secureServers(c)
+	if c != nil && (p.back != nil || p.http2) {
+		p.setServers(c)
 	}
 	return c, problems
 }
 
-// secureServers has TLS spoken to the pools that only have servers of this package.
-func (p *Poise) secureServers(c *config.Config) {
+// setServers has TLS and HTTP/2 spoken to the pools that only have servers of this package.
+func (p *Poise) setServers(c *config.Config) {
 	for _, pool := range c.Pools {
 		ours := pool.ServerTLS == nil
 		for _, s := range pool.Servers {
@@ -230,14 +159,16 @@ func (p *Poise) secureServers(c *config.Config) {
 		if !ours {
 			continue
 		}
-		pool.ServerTLS = &config.ServerTLS{ServerName: "server.test", CA: p.back.CertFile, MinVersion: "1.2"}
-		var protocols []string
-		if pool.HTTPVersion == "2" {
-			protocols = []string{"h2"}
+		if p.back != nil {
+			pool.ServerTLS = &config.ServerTLS{ServerName: "server.test", CA: p.back.CertFile, MinVersion: "1.2"}
+		}
+		itself := pool.HTTPVersion == "2" // the test's servers speak it frame by frame
+		if p.http2 {
+			pool.HTTPVersion = "2"
 		}
 		for _, s := range pool.Servers {
 			server, _ := servers.Load(string(s.Address))
-			server.(*Server).secure.Store(&tls.Config{Certificates: []tls.Certificate{p.back.Certificate}, NextProtos: protocols})
+			server.(*Server).speak(p.back, p.http2 && !itself, pool.HTTPVersion == "2")
 		}
 	}
 }

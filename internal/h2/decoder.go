@@ -108,7 +108,11 @@ func (d *Decoder) emit(f hpack.HeaderField) {
 		d.refuse(errTooLarge)
 		return
 	}
-	if d.most--; d.most < 0 {
+	isPseudo := len(f.Name) > 0 && f.Name[0] == ':' // of which there are few: each may come once
+	if !isPseudo {
+		d.most--
+	}
+	if d.most < 0 {
 		d.refuse(errTooMany)
 		return
 	}
@@ -116,7 +120,7 @@ func (d *Decoder) emit(f hpack.HeaderField) {
 	d.mem = append(append(d.mem, f.Name...), f.Value...)
 	name, value := d.mem[from:from+len(f.Name):from+len(f.Name)], d.mem[from+len(f.Name):len(d.mem):len(d.mem)]
 	var err *Error
-	if len(name) > 0 && name[0] == ':' {
+	if isPseudo {
 		err = d.takePseudo(name, value)
 	} else {
 		err = d.takeField(name, value)

@@ -93,6 +93,15 @@ func (c *Client) CloseWrite() error {
 	return c.TCPConn.CloseWrite()
 }
 
+// SetDeadline is net.Conn's.
+func (c *Client) SetDeadline(t time.Time) error {
+	if c.http2 == nil {
+		return c.TCPConn.SetDeadline(t)
+	}
+	_ = c.SetReadDeadline(t)
+	return c.SetWriteDeadline(t)
+}
+
 // SetReadDeadline is net.Conn's.
 func (c *Client) SetReadDeadline(t time.Time) error {
 	if c.http2 != nil {
@@ -105,7 +114,7 @@ func (c *Client) SetReadDeadline(t time.Time) error {
 // SetWriteDeadline is net.Conn's.
 func (c *Client) SetWriteDeadline(t time.Time) error {
 	if c.http2 != nil {
-		c.http2.writeUntil(t)
+		c.http2.out.writeBy(t)
 		return nil
 	}
 	return c.TCPConn.SetWriteDeadline(t)

@@ -1,7 +1,6 @@
 package testkit
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -29,10 +28,10 @@ type http2Client struct {
 	start sync.Once
 	k     *http2Conn
 
-	// Of who writes.
+	out outbox
+	// In the hands of the outbox.
 	text    text
 	request *http2Stream // whose text is being written
-	writeBy time.Time
 
 	mu       sync.Mutex // guards the fields below
 	more     *sync.Cond
@@ -46,6 +45,7 @@ type http2Client struct {
 func newHTTP2Client(t testing.TB, conn net.Conn, scheme string) *http2Client {
 	c := &http2Client{t: t, conn: conn, scheme: scheme, methods: map[uint32]string{}}
 	c.more = sync.NewCond(&c.mu)
+	c.out.init(c.feed)
 	c.text = text{begin: c.begin, data: c.data, trailers: c.trailers}
 	return c
 }
@@ -63,19 +63,26 @@ func (c *http2Client) begun() *http2Conn {
 		c.t.Cleanup(func() {
 			_ = c.conn.Close()
 			<-ended
+			c.out.drained()
 		})
 	})
 	return c.k
 }
 
-// Write takes what is a part of requests in HTTP/1.1, and sends it in one piece.
-func (c *http2Client) Write(b []byte) (n int, err error) {
-	k := c.begun()
-	_ = k.write(func() { n, err = c.text.feed(b) })
-	if errors.Is(err, errUnsayable) {
-		c.t.Error(err)
-	}
-	return n, err
+// Write takes what is a part of requests in HTTP/1.1. A piece is sent as one, as far as windows let it.
+func (c *http2Client) Write(b []byte) (int, error) {
+	c.begun()
+	return c.out.write(b)
+}
+
+// feed is the outbox's.
+func (c *http2Client) feed(b []byte) {
+	_ = c.k.write(func() {
+		if _, err := c.text.feed(b); err != nil {
+			c.t.Error(err)
+			_ = c.conn.Close() // nobody shall wait for what comes of it
+		}
+	})
 }
 
 // begin sends a request's head.
@@ -113,9 +120,12 @@ func (c *http2Client) open(method string, closes bool) *http2Stream {
 	id := uint32(2*len(c.methods) + 1)
 	c.k.mu.Lock()
 	s := c.k.open(id)
-	s.deadline = c.writeBy
+	s.waits = c.out.setStuck
 	over := c.k.err
 	c.k.mu.Unlock()
+	if c.over != nil {
+		over = c.over
+	}
 	if over != nil {
 		s.broke(over)
 	}
@@ -128,11 +138,8 @@ func (c *http2Client) open(method string, closes bool) *http2Stream {
 }
 
 func (c *http2Client) data(b []byte, end bool) (int, error) {
-	n, err := c.request.data(b, end)
-	if err == os.ErrDeadlineExceeded {
-		return n, err
-	}
-	return len(b), nil // that the other side takes nothing more is seen by who reads
+	_, _ = c.request.data(b, end) // that the other side takes nothing more is seen by who reads
+	return len(b), nil
 }
 
 func (c *http2Client) trailers(fields []hpack.HeaderField) error {
@@ -239,6 +246,7 @@ func (c *http2Client) answered() {
 // closeWrite says that nothing more follows: what was begun is broken off, and what was asked is waited for.
 func (c *http2Client) closeWrite() {
 	c.begun()
+	c.out.drained()
 	if c.text.within() && c.request != nil {
 		c.request.abort(http2.ErrCodeCancel)
 	}
@@ -278,13 +286,5 @@ func (c *http2Client) readBy(t time.Time) {
 			defer c.mu.Unlock()
 			c.more.Broadcast()
 		})
-	}
-}
-
-// writeUntil sets the time after which writing fails.
-func (c *http2Client) writeUntil(t time.Time) {
-	c.writeBy = t
-	if c.request != nil {
-		c.request.writeBy(t)
 	}
 }

@@ -220,6 +220,8 @@ type http2Stream struct {
 	id uint32
 	k  *http2Conn
 	in inbox
+	// waits, where set, is told when sending begins and ends to wait for a window.
+	waits func(begins bool)
 
 	// Guarded by k.mu.
 	window   int64
@@ -439,11 +441,17 @@ func (s *http2Stream) take(n int) (int, error) {
 		k.mu.Unlock()
 		_ = k.out.Flush()
 		k.wmu.Unlock()
+		if s.waits != nil {
+			s.waits(true)
+		}
 		k.mu.Lock()
 		if !s.canSend() {
 			k.changed.Wait()
 		}
 		k.mu.Unlock()
+		if s.waits != nil {
+			s.waits(false)
+		}
 		k.wmu.Lock()
 		k.mu.Lock()
 	}

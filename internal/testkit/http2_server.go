@@ -107,6 +107,7 @@ func (st *serverStream) Write(b []byte) (n int, err error) {
 	_ = st.s.k.write(func() { n, err = st.text.feed(b) })
 	if errors.Is(err, errUnsayable) {
 		st.h.t.Error(err)
+		_ = st.h.p.Conn.Close() // nobody shall wait for what comes of it
 	}
 	if err != nil && err != os.ErrDeadlineExceeded {
 		st.bad = err

@@ -16,6 +16,7 @@ func TestFL11PipelineWithoutReading(t *testing.T) {
 	answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", 64<<10) + strings.Repeat("x", 64<<10)
 	request := "GET /flood HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("y", 8000) + "\r\n\r\n"
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.ClientHTTP1(t)
 		server := serveReader(t, func(f *forwarded) string {
 			if strings.Contains(f.line, "/flood") {
 				return answer
@@ -81,6 +82,7 @@ func TestFL11PipelineWithoutReading(t *testing.T) {
 func TestFL11LongPipeline(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.ClientHTTP1(t)
 		many := 10000
 		if s.Loops > 1 { // one connection lives on one loop
 			many = 1000

@@ -63,7 +63,7 @@ pools:
 				}
 			}
 		}
-		if !strings.Contains(one.Got()+two.Got(), "Cookie: a=b; aff=") {
+		if !strings.Contains(strings.ToLower(one.Got()+two.Got()), "cookie: a=b; aff=") {
 			t.Error("the client's cookies did not reach the server")
 		}
 		flipped := []byte(tokens["one"])

@@ -149,6 +149,7 @@ func TestHT2ConnectionOptions(t *testing.T) {
 		"x-request-id", "close, Cookie", "x-ok, AUTHORIZATION", "true-client-ip", "x-client-cert", "x-client-cert-subject", "client-cert", "Client-Cert-Chain", "traceparent", "content-type", "expect",
 	}
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.ClientHTTP1(t)
 		p, server := before(t, s, nil)
 		for _, option := range protected {
 			c := testkit.Dial(t, p.Addr)

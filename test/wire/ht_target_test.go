@@ -71,14 +71,16 @@ listeners:
   - { name: web, address: "127.0.0.1:0", routes: [{ name: admin, match: { path: /admin/* }, pool: app }, { name: rest, match: {}, pool: app }] }
 pools: { app: { servers: [%s] } }
 `, server.Addr))
+		n := 0
 		for _, tt := range tests {
+			if s.HTTP2 && !strings.HasPrefix(tt.target, "/") {
+				continue // it has no other form
+			}
+			n++
 			c := testkit.Dial(t, p.Addr)
 			c.Send("GET " + tt.target + " HTTP/1.1\r\nHost: example.test\r\n\r\n")
-			r := c.Read("GET")
 			if tt.want == "" {
-				if r.StatusCode != 400 || !r.Close {
-					t.Errorf("%q = %d, want 400", tt.target, r.StatusCode)
-				}
+				wantBadRequest(t, s, c, tt.target)
 				select {
 				case path := <-got:
 					t.Errorf("%q reached the server as %q", tt.target, path)
@@ -86,6 +88,7 @@ pools: { app: { servers: [%s] } }
 				}
 				continue
 			}
+			r := c.Read("GET")
 			if r.StatusCode != 200 {
 				t.Errorf("%q = %d %q, want 200", tt.target, r.StatusCode, r.Body)
 				continue
@@ -94,7 +97,7 @@ pools: { app: { servers: [%s] } }
 				t.Errorf("%q was forwarded as %q, want %q", tt.target, path, tt.want)
 			}
 		}
-		records := p.Parsed(t, len(tests))
+		records := p.Parsed(t, n)
 		for _, tt := range tests {
 			for _, r := range records[tt.want] {
 				if tt.want != "" && r.Route != tt.route {
@@ -103,6 +106,18 @@ pools: { app: { servers: [%s] } }
 			}
 		}
 	})
+}
+
+// wantBadRequest wants a request to be refused that has no single reading: over HTTP/2 by a reset. [RFC 9113 section 8.1.1]
+func wantBadRequest(t *testing.T, s testkit.Setup, c *testkit.Client, what string) {
+	t.Helper()
+	r, err := c.TryRead("GET")
+	if s.HTTP2 && err != nil && isReset(err) {
+		return
+	}
+	if s.HTTP2 || err != nil || r.StatusCode != 400 || !r.Close {
+		t.Errorf("%q is answered with %+v (%v), want 400, or a reset over HTTP/2", what, r, err)
+	}
 }
 
 func TestHT5Hosts(t *testing.T) {
@@ -168,9 +183,7 @@ pools: { app: { servers: [%s] } }
 		for _, host := range []string{strings.Repeat("a", 256), "b\xc3\xbccher.test", "a b", "a,b", "a@b", "a/b", "a..b", ".a", "[::1", "a:99999", "a:", "a:b", ""} {
 			c := testkit.Dial(t, p.Addr)
 			c.Send("GET /refused HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
-			if r := c.Read("GET"); r.StatusCode != 400 || !r.Close {
-				t.Errorf("Host: %q = %d, want 400", host, r.StatusCode)
-			}
+			wantBadRequest(t, s, c, "Host: "+host)
 		}
 		if strings.Contains(server.Got(), "/refused") {
 			t.Error("a request with a malformed host was passed on")

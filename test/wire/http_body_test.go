@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"os"
@@ -140,7 +139,7 @@ func sendBody(c *testkit.Client, body []byte, chunked bool) {
 const stallBound = 40 << 20
 
 // writeUntilStalled writes until nothing has gone for a while, and tells how much went.
-func writeUntilStalled(c net.Conn, most int) (n int) {
+func writeUntilStalled(c *testkit.Client, most int) (n int) {
 	piece := testkit.Pattern(1, 256<<10)
 	for n < most {
 		_ = c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
@@ -174,7 +173,7 @@ func TestStalledServerStopsTheClient(t *testing.T) {
 		c := testkit.Dial(t, p.Addr)
 		const offered = 48 << 20
 		c.Send(fmt.Sprintf("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", offered))
-		n := writeUntilStalled(c.TCPConn, offered)
+		n := writeUntilStalled(c, offered)
 		if n > stallBound {
 			t.Errorf("%d MiB were taken from the client while the server took nothing, want at most %d", n>>20, stallBound>>20)
 		}

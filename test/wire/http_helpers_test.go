@@ -49,6 +49,9 @@ func wantResponse(t *testing.T, what string, r *testkit.Response, status int, bo
 	}
 }
 
+// saysClose tells whether the client hears that its connection ends. Over HTTP/2 it is the stream that does, and nothing says so ahead.
+func saysClose(s testkit.Setup, r *testkit.Response) bool { return r.Close || s.HTTP2 }
+
 // wantClosed wants nothing more and a clean end.
 func wantClosed(t *testing.T, c *testkit.Client) {
 	t.Helper()

@@ -68,6 +68,7 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 func TestHTTP10Client(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.ClientHTTP1(t)
 		p, server := before(t, s, scripts{
 			"/chunked": testkit.Reply("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 1\r\n\r\n"),
 			"/post":    echoBody,
@@ -117,6 +118,7 @@ func TestHTTP10Client(t *testing.T) {
 func TestCloseIsHonoured(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.ClientHTTP1(t)
 		p, server := before(t, s, nil)
 		c := testkit.Dial(t, p.Addr)
 		c.Send(getOf("/a", "Connection: close") + getOf("/not-served"))

@@ -245,7 +245,7 @@ func TestLastAnswerComesAtOnce(t *testing.T) {
 				begun := time.Now()
 				c.Send(getOf(path, "Connection: close"))
 				r := c.Read("GET")
-				if r.StatusCode != 200 || r.Body != body || r.Err != nil || !r.Close {
+				if r.StatusCode != 200 || r.Body != body || r.Err != nil || !saysClose(s, r) {
 					t.Fatalf("%s: %d, %d bytes, %v", path, r.StatusCode, len(r.Body), r.Err)
 				}
 				wantClosed(t, c)

@@ -29,9 +29,14 @@ pools: { app: { servers: [%q] } }
 			{"DELETE /x", "example.test", "https://example.test/x"},
 			{"OPTIONS *", "example.test", "https://example.test"},
 		}
+		n := 0
 		ask := func(request, host, location string) {
 			t.Helper()
-			method, _, _ := strings.Cut(request, " ")
+			method, target, _ := strings.Cut(request, " ")
+			if s.HTTP2 && strings.HasPrefix(target, "http:") {
+				return // it has no such form
+			}
+			n++
 			c.Send(request + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
 			r := c.Read(method)
 			if got := r.Header.Get("Location"); r.StatusCode != 308 || got != location {
@@ -51,11 +56,15 @@ pools: { app: { servers: [%q] } }
 			t.Error("a request of a route is redirected")
 		}
 
-		c.Send("GET / HTTP/1.0\r\n\r\n")
-		if r := c.Read("GET"); r.StatusCode != 400 || r.Header.Get("Location") != "" {
-			t.Errorf("a request for no host is answered with %d, Location %q, want 400 and none", r.StatusCode, r.Header.Get("Location"))
+		n++
+		if !s.HTTP2 {
+			n++
+			c.Send("GET / HTTP/1.0\r\n\r\n")
+			if r := c.Read("GET"); r.StatusCode != 400 || r.Header.Get("Location") != "" {
+				t.Errorf("a request for no host is answered with %d, Location %q, want 400 and none", r.StatusCode, r.Header.Get("Location"))
+			}
 		}
-		for _, r := range p.Parsed(t, len(tests)+3)[""] {
+		for _, r := range p.Parsed(t, n)[""] {
 			if r.Status == 308 && (r.End != "LR--" || r.Route != "plain" || r.Pool != "" || r.Server != "") {
 				t.Errorf("the record of a redirect is %+v", r)
 			}

@@ -188,6 +188,9 @@ func TestRS12LeavesWithinTheRequest(t *testing.T) {
 				p, server := before(t, s, scripts{"/half": read, "/chunk": read, "/last": read})
 				n := 0
 				for _, tt := range tests {
+					if s.HTTP2 && tt.path == "" {
+						continue // half a head is nobody's
+					}
 					c := testkit.Dial(t, p.Addr)
 					c.Send(tt.request)
 					n += tt.records
@@ -209,7 +212,7 @@ func TestRS12LeavesWithinTheRequest(t *testing.T) {
 						t.Errorf("%s: the server got a complete request with %q, want one that is cut", tt.name, r.Body)
 					}
 				}
-				if reset {
+				if reset && !s.HTTP2 {
 					n = 3
 				}
 				for path, rs := range p.ParsedAtLeast(t, n) {

@@ -154,7 +154,9 @@ func TestRS9TimeoutIsNotRepeated(t *testing.T) {
 		testkit.Eventually(t, "request at a server", func() bool { return servers.attempts("/") == 1 })
 		c.Send("POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n" + strings.Repeat("x", 40000))
 		wantResponse(t, "POST", c.Read("POST"), 504, "504 Gateway Timeout: the server did not answer in time\n")
-		wantClosed(t, c)
+		if !s.HTTP2 { // where the rest of the body was taken in
+			wantClosed(t, c)
+		}
 		for path, rs := range p.Parsed(t, 2) {
 			if r := rs[0]; r.End != "sH--" || r.Response >= 0 || r.Attempts != 1 {
 				t.Errorf("%s: record %+v, want sH-- after one attempt", path, r)

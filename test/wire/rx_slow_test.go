@@ -28,6 +28,7 @@ func TestRX1SlowHead(t *testing.T) {
 	t.Parallel()
 	const deadline = 150 * time.Millisecond
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.ClientHTTP1(t) // bytes of a head
 		p, server := before(t, s, nil, "timeouts: { request_head: 150ms, idle: 10s }")
 		tests := []struct{ name, first, rest string }{
 			{"a byte at a time", "", "GET /slow HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("X: y\r\n", 90)},
@@ -226,7 +227,7 @@ pools: { app: { servers: [%s] } }
 			drip(c, tt.drip)
 			r := c.Read("POST")
 			wantResponse(t, tt.name, r, 408, slowBody)
-			if d := time.Since(begin); !r.Close || d < tt.least || d > tt.least+5*time.Second {
+			if d := time.Since(begin); !saysClose(s, r) || d < tt.least || d > tt.least+5*time.Second {
 				t.Errorf("%s: refused after %v, close %v, want %v", tt.name, d, r.Close, tt.least)
 			}
 			wantClosed(t, c)

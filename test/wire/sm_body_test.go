@@ -39,7 +39,7 @@ func TestSM19BodyWithAnyMethod(t *testing.T) {
 				n++
 				f := server.requests(t, n)[n-1]
 				name, value, _ := strings.Cut(row.framing, ": ")
-				if v := f.all(name); f.body != row.want || !f.whole || len(v) != 1 || v[0] != value {
+				if v := f.all(name); f.body != row.want || !f.whole || !s.HTTP2 && (len(v) != 1 || v[0] != value) {
 					t.Errorf("%s, %s: the server got %s %q and %d bytes, want %s and %d bytes", method, row.name, name, v, len(f.body), value, len(row.want))
 				}
 			}
@@ -95,6 +95,9 @@ pools:
 			{"no server, large", "/down", "Content-Length: 200000", strings.Repeat("x", 200000-len(second)) + second, 503},
 		} {
 			t.Run(row.name, func(t *testing.T) {
+				if strings.Contains(row.name, "no chunks") {
+					s.ClientHTTP1(t)
+				}
 				c := testkit.Dial(t, p.Addr)
 				neighbourServed(t, c) // what an earlier exchange leaves behind makes no difference
 				c.Send("POST " + row.path + " HTTP/1.1\r\nHost: a\r\n" + row.framing + "\r\n\r\n" + row.body)
@@ -103,7 +106,7 @@ pools:
 					t.Errorf("status %d, want %d", r.StatusCode, row.status)
 				}
 				log.add(c, 200, row.status)
-				if !r.Close {
+				if rest := strings.Contains(row.framing, "200000"); !r.Close && !(s.HTTP2 && rest) { // over HTTP/2 the rest of the request is refused
 					neighbourServed(t, c) // drained
 					log.add(c, 200)
 					return
@@ -156,7 +159,9 @@ func TestSM20AnswerBeforeTheBody(t *testing.T) {
 				}
 				status, _ := strconv.Atoi(row.status)
 				log.add(c, status)
-				c.Send(second) // the pause is over: more of the body, which looks like a request
+				if !s.HTTP2 || !strings.Contains(row.framing, "chunked") { // else it would have to be a chunk
+					c.Send(second) // the pause is over: more of the body, which looks like a request
+				}
 				wantCleanEnd(t, c)
 			})
 		}
@@ -287,6 +292,7 @@ func TestSM25InterimWithBody(t *testing.T) {
 func TestSM25NothingAfterClose(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.ClientHTTP1(t)
 		server := serveReader(t, ok)
 		p := short(t, s, server.Server)
 		log := newExpectedLog()

@@ -25,6 +25,7 @@ type attack struct {
 func refuse(t *testing.T, attacks []attack) {
 	t.Helper()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.ClientHTTP1(t) // raw bytes
 		target := testkit.Serve(t, testkit.Answer(testkit.OK))
 		other := testkit.Serve(t, testkit.Answer(testkit.OK))
 		p := testkit.Start(t, s, `

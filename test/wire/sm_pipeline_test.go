@@ -35,6 +35,7 @@ func TestSM26ValidThenInvalid(t *testing.T) {
 		return s, want
 	}
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.ClientHTTP1(t)
 		server := serveReader(t, echoRequest)
 		p := short(t, s, server.Server)
 		log := newExpectedLog()
@@ -92,7 +93,7 @@ func TestSM27EmptyLinesFirst(t *testing.T) {
 		{"none", request, "GET /x HTTP/1.1", "a"},
 		{"one", "\r\n" + request, "GET /x HTTP/1.1", "a"},
 		{"two", "\r\n\r\n" + request, "GET /x HTTP/1.1", "a"},
-	})
+	}, testkit.Setup.ClientHTTP1)
 	refuse(t, []attack{
 		{"three", "\r\n\r\n\r\n" + request, 0},
 		{"ten", strings.Repeat("\r\n", 10) + request, 0},
@@ -112,6 +113,7 @@ func TestSM27EmptyLinesFirst(t *testing.T) {
 func TestSM27EmptyLinesBetween(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.ClientHTTP1(t)
 		server := serveReader(t, echoRequest)
 		c := testkit.Dial(t, short(t, s, server.Server).Addr)
 		c.Send(post("hello\r\n", "Content-Length: 5") + "\r\n" + post(chunkedHello+"\r\n", "Transfer-Encoding: chunked") + second)
@@ -169,6 +171,7 @@ func TestSM28Garbage(t *testing.T) {
 	}
 	refuse(t, attacks)
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.ClientHTTP1(t)
 		server := serveReader(t, ok)
 		p := short(t, s, server.Server)
 		for _, a := range attacks {

@@ -42,9 +42,13 @@ type accept struct {
 	line, host string
 }
 
-func forwardedAs(t *testing.T, rows []accept) {
+// forwardedAs sends rows over the setups that marks leave.
+func forwardedAs(t *testing.T, rows []accept, marks ...func(s testkit.Setup, t testing.TB)) {
 	t.Helper()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		for _, mark := range marks {
+			mark(s, t)
+		}
 		server := serveReader(t, ok)
 		p := short(t, s, server.Server)
 		for i, row := range rows {
@@ -97,13 +101,14 @@ func TestSM22AbsoluteFormWins(t *testing.T) {
 		{"HTTP/1.0 without Host", "GET http://one.test/x HTTP/1.0\r\n\r\n", "GET /x HTTP/1.1", "one.test"},
 		{"OPTIONS of the whole server", "OPTIONS http://one.test HTTP/1.1\r\nHost: two.test\r\n\r\n", "OPTIONS * HTTP/1.1", "one.test"},
 		{"an address", "GET http://[::1]:80/ HTTP/1.1\r\nHost: two.test\r\n\r\n", "GET / HTTP/1.1", "[::1]:80"},
-	})
+	}, testkit.Setup.ClientHTTP1)
 }
 
 // The route is found by the same host that is forwarded.
 func TestSM22RoutesByTheTarget(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.ClientHTTP1(t) // absolute form
 		one := testkit.Serve(t, testkit.Answer("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none"))
 		two := testkit.Serve(t, testkit.Answer("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo"))
 		p := testkit.Start(t, s, `

@@ -221,8 +221,8 @@ func (s *Stream) head(block []byte, end bool) error {
 	return nil
 }
 
-// maxAnswers is how many heads may wait to be read.
-const maxAnswers = 16
+// maxAnswers is how many heads may wait to be read: as many interim ones as an exchange takes, and the final one.
+const maxAnswers = 17
 
 // Answered tells whether the head of an answer has come, and its status.
 func (s *Stream) Answered() (status int, ok bool) {

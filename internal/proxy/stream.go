@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"time"
 
 	"poise/internal/exchange"
@@ -176,6 +177,10 @@ func (s *server2) print(h *msg.RequestHead) error { return s.PrintRequest(h) }
 func (s *server2) readHead(e *serving) (n int, f *fault.Error) {
 	var err error
 	if s.mem, err = s.Answer(&e.s.resp, s.mem); err != nil {
+		var violation *h2.Error
+		if errors.As(err, &violation) && violation.Stream != 0 { // an answer has come, although none that can be understood
+			e.s.x.AnswerBegun()
+		}
 		return 0, e.serverFault(fault.ReadAnswer, err)
 	}
 	e.s.x.AnswerBegun()
@@ -196,7 +201,11 @@ func (s *server2) begun() bool {
 
 func (s *server2) skip(int64) bool { return s.Whole() }
 
-func (s *server2) Reused() bool { return s.lent.Reused }
+// Reused is server's. A stream that the server has reset alone tells of the server, not of a connection that it has just closed.
+func (s *server2) Reused() bool {
+	var reset *mux.ResetError
+	return s.lent.Reused && !errors.As(s.Broken(), &reset)
+}
 
 func (s *server2) Clean() bool { return s.Broken() == nil }
 

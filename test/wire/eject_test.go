@@ -23,6 +23,9 @@ func TestEjectAndReadmit(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+				if tt.name == "answers nonsense" {
+					s.ServersHTTP1(t)
+				}
 				bad := testkit.Serve(t, testkit.Paths(scripts{"/": tt.fail}))
 				good := testkit.Serve(t, testkit.Paths(scripts{"/": testkit.Reply("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")}))
 				p := testkit.Start(t, s, fmt.Sprintf(`
@@ -59,6 +62,28 @@ eject: { time: 600ms }
 			})
 		})
 	}
+}
+
+// A stream that is reset on a connection that serves others well tells of the server, as a connection of HTTP/1.1 that is closed in just that moment does not.
+func TestEjectForStreamsThatAreReset(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		if !s.ServerHTTP2 {
+			t.Skip("needs servers of HTTP/2")
+		}
+		bad := testkit.Serve(t, testkit.Paths(scripts{"/bad": testkit.ReplyAndClose("")}))
+		p := testkit.Start(t, s, "listen: 127.0.0.1:0\nservers: ["+bad.Addr+", "+named(t, "good").Addr+"]\npolicy: round_robin\nretry: { attempts: 1 }\neject: { time: 5m }\n")
+		c := testkit.Dial(t, p.Addr)
+		for range 4 {
+			if r := c.Get("/"); r.StatusCode != 200 {
+				t.Fatalf("GET = %d %q", r.StatusCode, r.Body)
+			}
+		}
+		testkit.Eventually(t, "ejection", func() bool {
+			c.Get("/bad")
+			return p.App.Status().Pools[0].Servers[0].State == "ejected"
+		})
+	})
 }
 
 // A server that was ejected stays so over a reload that keeps it; one that went and comes back is another one.

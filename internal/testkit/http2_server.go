@@ -85,7 +85,6 @@ type serverStream struct {
 
 	mu    sync.Mutex // guards the fields below: what is written
 	text  text
-	begun bool  // the answer's head is sent
 	ended bool  // the answer is, or can be no more
 	bad   error // why nothing more is taken
 }
@@ -117,27 +116,54 @@ func (st *serverStream) Write(b []byte) (n int, err error) {
 
 // begin sends a head of an answer.
 func (st *serverStream) begin(line string, fields []hpack.HeaderField) (follows int64, err error) {
-	version, rest, _ := strings.Cut(line, " ")
-	status, _, _ := strings.Cut(rest, " ")
-	if st.ended || version != "HTTP/1.1" && version != "HTTP/1.0" || status == "101" {
-		return 0, unsayable(line)
+	if st.ended {
+		return 0, unsayable(line + " behind an answer")
 	}
-	fields, _, err = withoutConnection(fields)
+	fields, follows, final, err := answerOf(line, fields, st.method)
 	if err != nil {
 		return 0, err
 	}
-	if fields, follows, err = framingOf(fields); err != nil {
-		return 0, err
+	st.ended = final && follows == nextHead
+	return follows, st.s.heads(fields, st.ended)
+}
+
+// answerOf is a head of an answer in HTTP/2, and what follows it.
+func answerOf(line string, fields []hpack.HeaderField, method string) (head []hpack.HeaderField, follows int64, final bool, err error) {
+	version, rest, _ := strings.Cut(line, " ")
+	status, _, _ := strings.Cut(rest, " ")
+	if version != "HTTP/1.1" && version != "HTTP/1.0" {
+		return nil, 0, false, unsayable(line)
 	}
-	interim := strings.HasPrefix(status, "1") && len(status) == 3
-	switch {
-	case interim && follows != untilEnd:
-		return 0, unsayable(line + " with a length")
-	case interim || st.method == "HEAD" || status == "204" || status == "304":
+	if fields, _, err = withoutConnection(fields); err == nil {
+		fields, follows, err = framingOf(fields)
+	}
+	final = len(status) != 3 || status[0] != '1'
+	if !final || method == "HEAD" || status == "204" || status == "304" {
 		follows = nextHead
 	}
-	st.begun, st.ended = !interim, !interim && follows == nextHead
-	return follows, st.s.heads(append([]hpack.HeaderField{{Name: ":status", Value: status}}, fields...), st.ended)
+	return append([]hpack.HeaderField{{Name: ":status", Value: status}}, fields...), follows, final, err
+}
+
+// sayable tells whether an answer can be said in HTTP/2, whole and with nothing behind it.
+func sayable(answer string) bool {
+	ended := false
+	x := &text{
+		begin: func(line string, fields []hpack.HeaderField) (int64, error) {
+			_, follows, final, err := answerOf(line, fields, "GET")
+			if ended {
+				return 0, unsayable(line)
+			}
+			ended = final && follows == nextHead
+			return follows, err
+		},
+		data: func(b []byte, end bool) (int, error) {
+			ended = end
+			return len(b), nil
+		},
+		trailers: func([]hpack.HeaderField) error { ended = true; return nil },
+	}
+	_, err := x.feed([]byte(answer))
+	return err == nil && (x.state == restText || ended && !x.within())
 }
 
 func (st *serverStream) data(b []byte, end bool) (int, error) {

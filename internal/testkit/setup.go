@@ -67,6 +67,14 @@ func (s Setup) ServersHTTP1(t testing.TB) {
 	}
 }
 
+// CanAnswer skips a test whose servers give an answer that cannot be said in HTTP/2, over a setup where they would have to.
+func (s Setup) CanAnswer(t testing.TB, answer string) {
+	t.Helper()
+	if s.ServerHTTP2 && !sayable(answer) {
+		t.Skip("needs servers of HTTP/1.1")
+	}
+}
+
 // HTTP1 skips a test of HTTP/1.1 alone.
 func (s Setup) HTTP1(t testing.TB) {
 	t.Helper()

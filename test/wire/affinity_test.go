@@ -136,6 +136,7 @@ func TestAffinityByAddress(t *testing.T) {
 func TestAffinityByValueOverStaleConnections(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.ServersHTTP1(t)                               // one request at a time on a connection
 		breaking := func(name string) *testkit.Server { // each of its connections answers once
 			return testkit.Serve(t, func(p *testkit.Peer) {
 				if _, err := p.ReadHead(); err != nil || p.Send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(name), name)) != nil {

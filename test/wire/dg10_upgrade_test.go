@@ -27,6 +27,7 @@ func TestDG10Upgrade(t *testing.T) {
 		{"with underscores", []string{"Upgrade_: h2c", "HTTP2_Settings: AAMAAABkAARAAAAAAAIAAAAA"}},
 	}
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t)
 		server := serveReader(t, ok)
 		tempted := serveReader(t, func(*forwarded) string {
 			return "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"

@@ -197,6 +197,9 @@ func TestHedge(t *testing.T) {
 		t.Run(strings.ReplaceAll(test.name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
 			testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+				if strings.Contains(test.name, "switches protocols") {
+					s.ServersHTTP1(t)
+				}
 				h := newTries(t, s, "")
 				h.c.Send(getOf("/try"))
 				first, second := h.tries(t)

@@ -79,6 +79,7 @@ func TestHT9Asked(t *testing.T) {
 		{"route without", func(p string) string { return wsAsk("/none" + p) }},
 	}
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t)
 		heads := make(chan string, 1)
 		server := testkit.Serve(t, func(p *testkit.Peer) {
 			for {
@@ -153,6 +154,7 @@ func TestHT9Answered(t *testing.T) {
 		m["/"+strings.ReplaceAll(tt.name, " ", "-")] = testkit.Reply(tt.answer)
 	}
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t)
 		slow(t, s)
 		p, server := before(t, s, m, "retry: { attempts: 1 }")
 		for _, tt := range tests {
@@ -186,6 +188,7 @@ func TestHT9Answered(t *testing.T) {
 func TestHT9Early(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t)
 		early := make(chan bool, 1)
 		p, _ := before(t, s, scripts{"/ws": func(p *testkit.Peer, head string) bool {
 			if !s.ServerTLS { // TLS does not get over a deadline

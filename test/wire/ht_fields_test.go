@@ -185,6 +185,7 @@ func TestHT2ConnectionOptions(t *testing.T) {
 func TestHT2ConnectionOfTheServer(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.ServersHTTP1(t)
 		p, _ := before(t, s, scripts{"/": testkit.Reply("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Hop: 1\r\nX-Kept: 2\r\nConnection: x-hop\r\nUpgrade: h2c\r\nProxy-Connection: x\r\n\r\nok")})
 		r := testkit.Dial(t, p.Addr).Get("/")
 		for _, name := range []string{"X-Hop", "Connection", "Upgrade", "Proxy-Connection"} {

@@ -133,6 +133,7 @@ func TestBytesBehindALargeAnswerAreDropped(t *testing.T) {
 	body := string(testkit.Pattern(3, throughSize))
 	const poison = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.ServersHTTP1(t)
 		p, _ := before(t, s, scripts{"/big": testkit.Reply(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(body)) + body + poison)})
 		for range 20 {
 			c := testkit.Dial(t, p.Addr)

@@ -107,6 +107,7 @@ func TestKindsOfProbes(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+				s.ServersHTTP1(t) // so do those for probes
 				s.ServersInClear(t)
 				server := named(t, "one")
 				host, _, _ := net.SplitHostPort(server.Addr)

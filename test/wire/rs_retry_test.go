@@ -89,8 +89,13 @@ func TestRS9Retries(t *testing.T) {
 			return tests[i].fail(p, head)
 		})
 		p := beforeServers(t, s, servers.all)
+		n := 0
 		for i, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
+				if tt.want == badGateway { // half a head, or none
+					s.ServersHTTP1(t)
+				}
+				n++
 				path := fmt.Sprintf("/%d", i)
 				c := testkit.Dial(t, p.Addr)
 				length := ""
@@ -108,7 +113,7 @@ func TestRS9Retries(t *testing.T) {
 				}
 			})
 		}
-		for path, rs := range p.Parsed(t, len(tests)) {
+		for path, rs := range p.Parsed(t, n) {
 			var i int
 			_, _ = fmt.Sscanf(path, "/%d", &i)
 			if r := rs[0]; len(rs) != 1 || r.Attempts != tests[i].attempts || r.Status != tests[i].status || (r.End == "----") != (r.Status != 502) {
@@ -181,6 +186,7 @@ func TestRS10KeptConnectionClosedWhenUsed(t *testing.T) {
 		{"large POST, closed", "POST", strings.Repeat("x", 50<<10), false, 502},
 	}
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.ServersHTTP1(t) // one request at a time on a connection
 		// Each connection answers once, and breaks off when a second request comes on it.
 		server := testkit.Serve(t, func(p *testkit.Peer) {
 			if head, err := p.ReadHead(); err != nil || !echoBody(p, head) {
@@ -229,6 +235,7 @@ func TestRS10KeptConnectionClosedWhenUsed(t *testing.T) {
 func TestRS10KeepAliveTimeoutOfTheServer(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.ServersHTTP1(t)
 		p, server := before(t, s, scripts{"/": testkit.Reply("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=1, max=100\r\n\r\nok")})
 		c := testkit.Dial(t, p.Addr)
 		for range 3 {

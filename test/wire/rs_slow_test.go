@@ -149,9 +149,13 @@ func TestRS8NothingSplitsAResponse(t *testing.T) {
 			"/103":    testkit.Reply("HTTP/1.1 103 Early Hints\r\nLink: a\rSet-Cookie: evil=1\r\n\r\n" + testkit.OK),
 		})
 		for _, path := range []string{"/field", "/lf", "/reason", "/trail", "/103"} {
+			if s.ServerHTTP2 && path == "/reason" {
+				continue // it has none
+			}
 			c := testkit.Dial(t, p.Addr)
 			c.Send(getOf(path, "Connection: close"))
-			if got := c.Rest(); strings.Contains(got, "evil") || !strings.HasPrefix(got, "HTTP/1.1 502 ") {
+			cut := s.ServerHTTP2 && path == "/trail" // the head comes first, and is passed on
+			if got := c.Rest(); strings.Contains(got, "evil") || !strings.HasPrefix(got, "HTTP/1.1 502 ") && !cut {
 				t.Errorf("%s: the client got %q, want 502", path, got)
 			}
 		}

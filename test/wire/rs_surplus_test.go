@@ -16,6 +16,7 @@ func TestRS1AnswersBehindALargeBody(t *testing.T) {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			t.Parallel()
 			testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+				s.ServersHTTP1(t)
 				answer := func(n int) string {
 					return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", n, strings.Repeat("a", n))
 				}

@@ -67,6 +67,9 @@ func TestRS3TruncatedResponseIsSeen(t *testing.T) {
 				if tt.version == "1.0" {
 					s.ClientHTTP1(t)
 				}
+				if strings.Contains(tt.name, "malformed") {
+					s.ServersHTTP1(t)
+				}
 				n++
 				c := testkit.Dial(t, p.Addr)
 				c.Send("GET " + pathOf(tt.name) + " HTTP/" + tt.version + "\r\nHost: a\r\n\r\n")
@@ -109,8 +112,10 @@ func TestRS3NoOrHalfAHead(t *testing.T) {
 		})
 		c := testkit.Dial(t, p.Addr)
 		wantResponse(t, "nothing", c.Get("/nothing"), 502, "502 Bad Gateway: the server closed the connection before it answered\n")
-		wantResponse(t, "half a head", c.Get("/half"), 502, badGateway)
-		wantResponse(t, "a line", c.Get("/line"), 502, badGateway)
+		if !s.ServerHTTP2 {
+			wantResponse(t, "half a head", c.Get("/half"), 502, badGateway)
+			wantResponse(t, "a line", c.Get("/line"), 502, badGateway)
+		}
 		wantOpen(t, c)
 	})
 }
@@ -185,7 +190,7 @@ func TestRS4ServerWithoutKeepAlive(t *testing.T) {
 				t.Errorf("request %d: the server's Connection came through: %v", i, r.Header)
 			}
 		}
-		if n := server.Connections(); n != 5 {
+		if n := server.Connections(); n != 5 && !s.ServerHTTP2 {
 			t.Errorf("%d connections to the server, want 5", n)
 		}
 	})

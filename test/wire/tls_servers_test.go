@@ -306,6 +306,7 @@ func TestRS11ReloadToTLS(t *testing.T) {
 func TestRS11LoginsOfConnections(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.ServersHTTP1(t)
 		answer := func(fields ...string) testkit.Script {
 			return func(p *testkit.Peer, _ string) bool {
 				fields := append(fields, "Connection-Number: "+strconv.Itoa(p.Number), "Content-Length: 0")

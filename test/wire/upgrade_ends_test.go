@@ -23,6 +23,7 @@ func TestUpgradeLeavesNothing(t *testing.T) {
 		"much":       func(send func(string), _, _ func()) { send(much) },
 	}
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t)
 		slow(t, s)
 		server := testkit.Serve(t, func(p *testkit.Peer) {
 			head, err := p.ReadHead()

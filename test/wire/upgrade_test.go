@@ -73,6 +73,7 @@ func wantEnd(t *testing.T, p *testkit.Poise, end, reason string) testkit.Record 
 func TestUpgradeHalfClose(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t)
 		slow(t, s)
 		server := testkit.Serve(t, func(p *testkit.Peer) {
 			head, err := p.ReadHead()
@@ -120,6 +121,7 @@ func TestUpgradeHalfClose(t *testing.T) {
 func TestUpgradeReset(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t)
 		slow(t, s)
 		for _, client := range []bool{true, false} {
 			ends := make(chan error, 1)
@@ -155,6 +157,7 @@ func TestUpgradeReset(t *testing.T) {
 func TestUpgradeIdle(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t)
 		slow(t, s)
 		server := testkit.Serve(t, func(p *testkit.Peer) {
 			head, err := p.ReadHead()
@@ -185,6 +188,7 @@ func TestUpgradeIdle(t *testing.T) {
 func TestUpgradeDrain(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t)
 		slow(t, s)
 		p, _ := upgradedBefore(t, s, sendBack, "timeouts: { drain: 150ms }")
 		c := switched(t, p)
@@ -207,6 +211,7 @@ func TestUpgradeDrain(t *testing.T) {
 func TestUpgradeEndsDrain(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t)
 		slow(t, s)
 		p, _ := upgradedBefore(t, s, sendBack)
 		c := switched(t, p)
@@ -224,6 +229,7 @@ func TestUpgradeEndsDrain(t *testing.T) {
 func TestUpgradeHoldsSlot(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t)
 		server := testkit.Serve(t, func(p *testkit.Peer) {
 			for {
 				head, err := p.ReadHead()
@@ -266,6 +272,7 @@ admin: { address: "unix:%s" }
 func TestUpgradeOutlastsState(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t)
 		slow(t, s)
 		var sick atomic.Bool
 		server := testkit.Serve(t, func(p *testkit.Peer) {
@@ -311,6 +318,7 @@ admin: { address: "unix:%s" }
 func TestUpgradeToOthers(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t)
 		server := testkit.Serve(t, func(p *testkit.Peer) {
 			if head, err := p.ReadHead(); err == nil {
 				_ = p.Send("HTTP/1.1 101 Fine\r\nUpgrade: " + testkit.FieldsOf(head, "Upgrade")[0] + "\r\nConnection: Upgrade\r\n\r\n")
@@ -331,6 +339,7 @@ func TestUpgradeToOthers(t *testing.T) {
 func TestUpgradeBackPressure(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t)
 		slow(t, s)
 		const size = 16 << 20 // more than the sockets' buffers hold
 		data := testkit.Pattern(1, size)
@@ -362,6 +371,7 @@ func TestUpgradeBackPressure(t *testing.T) {
 func TestUpgradeFlood(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t)
 		server := testkit.Serve(t, func(p *testkit.Peer) {
 			for {
 				head, err := p.ReadHead()
@@ -406,6 +416,7 @@ func TestUpgradeFlood(t *testing.T) {
 func TestUpgradeUnannouncedEnd(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t)
 		if !s.TLS {
 			t.Skip("needs clients over TLS")
 		}

@@ -24,6 +24,7 @@ import (
 func eachPair(t *testing.T, f func(t *testing.T, p *testkit.Poise, client library, goodbyes <-chan error)) {
 	t.Helper()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t)
 		slow(t, s)
 		for _, pair := range pairs {
 			goodbyes := make(chan error, 1)
@@ -98,6 +99,7 @@ const bulkVariable = "POISE_TEST_WEBSOCKET_BYTES"
 func TestWebSocketBulk(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t)
 		total := 8 << 20
 		if s.Loops == 2 && s.Driver != "net" {
 			total = 64 << 20
@@ -156,6 +158,7 @@ func TestWebSocketReloads(t *testing.T) {
 	t.Parallel()
 	const sockets, reloads = 200, 50
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t)
 		if s.Loops != 2 {
 			t.Skip("one setup of each driver is enough")
 		}

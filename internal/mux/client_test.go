@@ -224,6 +224,9 @@ func TestRoom(t *testing.T) {
 	p.settings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 3})
 	p.sync()
 	room(2)
+	if got := look(s, func() int { return s.owner.room }); got != 2 { // who waits for a stream is told
+		t.Errorf("with the first SETTINGS, room for %d was told, want 2", got)
+	}
 	all = append(all, s.open(2)...)
 	room(0)
 	p.settings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 0})

@@ -25,13 +25,14 @@ func (c *Conn) settings(f h2.Frame, p []byte) error {
 	}
 	c.out = h2.AppendSettingsAck(c.out)
 	c.flush()
+	again := c.settled
+	c.settled = true
 	if c.client {
 		c.owner.Freed(c)
 	}
-	if c.settled {
+	if again {
 		return c.glitch(1)
 	}
-	c.settled = true
 	return nil
 }
 

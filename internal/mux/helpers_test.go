@@ -72,11 +72,16 @@ func (p panics) WithGroup(string) slog.Handler      { return p }
 type owner struct {
 	events map[stats.StreamEvent]int
 	freed  int
+	room   int // when that was told last
 }
 
 func newOwner() *owner { return &owner{events: map[stats.StreamEvent]int{}} }
 
-func (o *owner) Freed(*mux.Conn)           { o.freed++ }
+func (o *owner) Freed(c *mux.Conn) {
+	o.freed++
+	o.room = c.Room()
+}
+
 func (o *owner) Count(e stats.StreamEvent) { o.events[e]++ }
 
 // side is our side of a connection.

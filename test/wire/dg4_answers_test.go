@@ -67,6 +67,7 @@ func fields200(more ...string) []string { return append([]string{":status", "200
 func spoilt(t *testing.T, answers []badAnswer) {
 	t.Helper()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		s.HTTP1(t) // it has peers of its own
 		server := testkit.ServeFrames(t, func(f *testkit.Frames) {
 			f.Settings()
 			held := uint32(0)

@@ -128,6 +128,7 @@ func TestGRPCWeb(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
 		s.InClear(t)
+		s.HTTP1(t) // it has peers of its own
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)

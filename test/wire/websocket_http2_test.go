@@ -188,6 +188,7 @@ func TestWebSocketOverHTTP2(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
 		s.InClear(t)
+		s.HTTP1(t) // it has peers of its own
 		large := strings.Repeat("0123456789abcdef", 20_000)
 		for _, version := range []int{1, 2} {
 			t.Run(fmt.Sprintf("client2/server%d", version), func(t *testing.T) {
@@ -231,6 +232,7 @@ func TestWebSocketOverHTTP2Reset(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
 		s.InClear(t)
+		s.HTTP1(t) // it has peers of its own
 		t.Run("client", func(t *testing.T) {
 			ended := make(chan error, 1)
 			p, _ := upgradedBefore(t, s, func(p *testkit.Peer) {
@@ -276,6 +278,7 @@ func TestDG12Connect(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
 		s.InClear(t)
+		s.HTTP1(t) // it has peers of its own
 		plain := func(status string) *testkit.Poise {
 			server := testkit.Serve(t, func(p *testkit.Peer) {
 				if _, err := p.ReadHead(); err == nil {

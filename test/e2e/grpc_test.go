@@ -3,9 +3,11 @@ package e2e
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -25,8 +27,8 @@ var peers = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// grpcPeer runs gRPC's own client, and returns what it says.
-func grpcPeer(t *testing.T, ca string, args ...string) string {
+// grpcClient is gRPC's own client.
+func grpcClient(t *testing.T, ca string, args ...string) *exec.Cmd {
 	t.Helper()
 	path, err := peers()
 	if err != nil {
@@ -34,7 +36,13 @@ func grpcPeer(t *testing.T, ca string, args ...string) string {
 	}
 	cmd := exec.Command(path, args...)
 	cmd.Env = append(os.Environ(), "CA="+ca)
-	out, err := cmd.CombinedOutput()
+	return cmd
+}
+
+// grpcPeer runs gRPC's own client, and returns what it says.
+func grpcPeer(t *testing.T, ca string, args ...string) string {
+	t.Helper()
+	out, err := grpcClient(t, ca, args...).CombinedOutput()
 	if err != nil {
 		t.Errorf("grpc %v: %v\n%s", args, err, out)
 	}
@@ -42,7 +50,7 @@ func grpcPeer(t *testing.T, ca string, args ...string) string {
 }
 
 // grpcServer runs gRPC's own server; a certificate has it speak TLS.
-func grpcServer(t *testing.T, name string, cert *testkit.Certificate) (addr string) {
+func grpcServer(t *testing.T, name string, cert *testkit.Certificate) *program {
 	t.Helper()
 	path, err := peers()
 	if err != nil {
@@ -52,11 +60,25 @@ func grpcServer(t *testing.T, name string, cert *testkit.Certificate) (addr stri
 	if cert != nil {
 		cmd.Env = append(os.Environ(), "CERT="+cert.CertFile, "KEY="+cert.KeyFile)
 	}
-	return startPeer(t, cmd)
+	return startProgram(t, cmd)
 }
 
 // startPeer runs a server that prints its address first, and ends with its standard input.
 func startPeer(t *testing.T, cmd *exec.Cmd) (addr string) {
+	t.Helper()
+	return startProgram(t, cmd).first
+}
+
+// program is one that says something in its first line, and that can be told something.
+type program struct {
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	lines *bufio.Scanner
+	first string
+}
+
+// startProgram runs one that ends with its standard input.
+func startProgram(t *testing.T, cmd *exec.Cmd) *program {
 	t.Helper()
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -74,11 +96,18 @@ func startPeer(t *testing.T, cmd *exec.Cmd) (addr string) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	line := bufio.NewScanner(out)
-	if !line.Scan() {
-		t.Fatalf("%v has not started: %v", cmd, line.Err())
+	p := &program{cmd: cmd, in: in, lines: bufio.NewScanner(out)}
+	p.first = p.line(t)
+	return p
+}
+
+// line is the next one that it prints.
+func (p *program) line(t *testing.T) string {
+	t.Helper()
+	if !p.lines.Scan() {
+		t.Fatalf("%v has ended: %v", p.cmd, p.lines.Err())
 	}
-	return line.Text()
+	return p.lines.Text()
 }
 
 // TestGRPCJavaScript has gRPC's JavaScript implementation as the client of its Go servers, and the other way round.
@@ -93,7 +122,7 @@ func TestGRPCJavaScript(t *testing.T) {
 		t.Fatalf("npm: %v\n%s", err, out)
 	}
 	script := filepath.Join(dir, "grpc.js")
-	ofGo, ofNode := grpcServer(t, "go", nil), startPeer(t, exec.Command("node", script, "serve"))
+	ofGo, ofNode := grpcServer(t, "go", nil).first, startPeer(t, exec.Command("node", script, "serve"))
 	for _, driver := range testkit.Drivers(t) {
 		t.Run(driver, func(t *testing.T) {
 			p := run(t, fmt.Sprintf(silent+`driver: %s
@@ -112,6 +141,22 @@ pools: { go: { servers: [%s], http_version: 2 }, node: { servers: [%s], http_ver
 	}
 }
 
+// spread makes n calls over one connection, and tells how many of them each server has had.
+func spread(t *testing.T, ca, addr string, n int) map[string]int {
+	t.Helper()
+	counts := map[string]int{}
+	for line := range strings.Lines(grpcPeer(t, ca, "spread", addr, fmt.Sprint(n))) {
+		var name string
+		var count int
+		_, _ = fmt.Sscan(line, &name, &count)
+		counts[name] = count
+	}
+	return counts
+}
+
+// caseName is a line that names a case which has begun.
+var caseName = regexp.MustCompile(`(?m)^[a-z_]+$`)
+
 // TestGRPC has gRPC's own clients do its cases of interoperability with its own servers behind Poise, in clear text and over TLS on either side. Calls
 // of one connection spread over all servers.
 func TestGRPC(t *testing.T) {
@@ -127,7 +172,7 @@ func TestGRPC(t *testing.T) {
 			if !overTLS {
 				c = nil
 			}
-			behind[overTLS] = append(behind[overTLS], grpcServer(t, fmt.Sprintf("server%d", i), c))
+			behind[overTLS] = append(behind[overTLS], grpcServer(t, fmt.Sprintf("server%d", i), c).first)
 		}
 	}
 	for _, driver := range testkit.Drivers(t) {
@@ -139,7 +184,7 @@ listeners:
   - { address: 127.0.0.1:0, pool: tls }
   - { address: 127.0.0.1:0, pool: tls, tls: { certificates: [%[2]s] } }
 pools:
-  clear: { servers: [%[3]s], http_version: 2, health: { grpc: {}, interval: 200ms } }
+  clear: { servers: [%[3]s], http_version: 2, policy: round_robin, health: { grpc: {}, interval: 200ms } }
   tls:
     servers: [%[4]s]
     http_version: auto
@@ -152,13 +197,13 @@ pools:
 					ca = cert.CertFile
 				}
 				t.Run([]string{"clear-clear", "tls-clear", "clear-tls", "tls-tls"}[i], func(t *testing.T) {
-					if out := grpcPeer(t, ca, "call", addr, "all"); strings.Count(out, "\n") < 14 {
+					if out := grpcPeer(t, ca, "call", addr, "all"); len(caseName.FindAllString(out, -1)) != 17 {
 						t.Errorf("of the cases only these were done:\n%s", out)
 					}
-					out := grpcPeer(t, ca, "spread", addr, "100")
-					for s := range 4 {
-						if !strings.Contains(out, fmt.Sprintf("server%d ", s)) {
-							t.Errorf("server %d has none of 100 calls: %s", s, out)
+					counts := spread(t, ca, addr, 100)
+					for s := range 4 { // which least_requests gives one of by chance, while no other call is under way
+						if n := counts[fmt.Sprintf("server%d", s)]; (i < 2 && n != 25) || n < 5 {
+							t.Errorf("server %d has %d of 100 calls: %v", s, n, counts)
 						}
 					}
 				})

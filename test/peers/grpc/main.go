@@ -1,22 +1,22 @@
 // Command grpc is gRPC's own interoperability test, as a server and as a client. It has a module of its own, since those packages need more than Poise does.
 //
-//	grpc serve NAME             listens on a port of 127.0.0.1, which it prints, and answers with the header x-server: NAME
+//	grpc serve NAME             listens on a port of 127.0.0.1, which it prints, and answers with the header x-server: NAME; a line of standard input is its
+//	                            health from then on: SERVING or NOT_SERVING
 //	grpc call ADDRESS CASE...   does the cases, and ends with an error if one fails; CA= names the file of who has signed the server's certificate
 //	grpc spread ADDRESS N       makes N calls over one connection, and prints how many each server has answered
+//	grpc hold ADDRESS CALL      makes a call that does not end by itself, prints the server's name, and what the call comes to, and then another call
 //	grpc soak ADDRESS FOR       makes calls of all kinds for a time, and counts those that fail
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
-	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -27,6 +27,7 @@ import (
 	"google.golang.org/grpc/interop"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/orca"
 )
 
 func main() {
@@ -36,7 +37,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: grpc serve NAME | call ADDRESS CASE... | spread ADDRESS N | soak ADDRESS FOR")
+var errUsage = errors.New("usage: grpc serve NAME | call ADDRESS CASE... | spread ADDRESS N | hold ADDRESS CALL | soak ADDRESS FOR")
 
 func run(args []string) error {
 	if len(args) == 2 && args[0] == "serve" {
@@ -45,7 +46,7 @@ func run(args []string) error {
 	if len(args) < 3 {
 		return errUsage
 	}
-	conn, err := dial(args[1])
+	conn, err := dial(args[1], "{}")
 	if err != nil {
 		return err
 	}
@@ -59,6 +60,8 @@ func run(args []string) error {
 			return err
 		}
 		return spread(conn, n)
+	case "hold":
+		return hold(conn, args[2])
 	case "soak":
 		d, err := time.ParseDuration(args[2])
 		if err != nil {
@@ -69,7 +72,7 @@ func run(args []string) error {
 	return errUsage
 }
 
-func dial(addr string) (*grpc.ClientConn, error) {
+func dial(addr, config string) (*grpc.ClientConn, error) {
 	creds := insecure.NewCredentials()
 	if ca := os.Getenv("CA"); ca != "" {
 		var err error
@@ -77,10 +80,11 @@ func dial(addr string) (*grpc.ClientConn, error) {
 			return nil, err
 		}
 	}
-	return grpc.NewClient(addr, grpc.WithTransportCredentials(creds))
+	return grpc.NewClient(addr, grpc.WithTransportCredentials(creds), grpc.WithDefaultServiceConfig(config))
 }
 
-const serverName = "x-server"
+// serverName names the server that has answered. A call with held makes the server say that it has it.
+const serverName, held = "x-server", "x-held"
 
 // serve ends with its standard input. CERT and KEY have it speak TLS.
 func serve(name string) error {
@@ -90,9 +94,20 @@ func serve(name string) error {
 	}
 	named := func(ctx context.Context, r any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 		_ = grpc.SetHeader(ctx, metadata.Pairs(serverName, name))
-		return next(ctx, r)
+		answer, err := next(ctx, r)
+		if a, ok := answer.(*testgrpc.SimpleResponse); ok && r.(*testgrpc.SimpleRequest).GetFillServerId() {
+			a.ServerId = name
+		}
+		return answer, err
 	}
-	options := []grpc.ServerOption{grpc.UnaryInterceptor(named)}
+	stream := func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+		_ = s.SetHeader(metadata.Pairs(serverName, name))
+		if fields, _ := metadata.FromIncomingContext(s.Context()); len(fields.Get(held)) > 0 {
+			fmt.Println(held)
+		}
+		return next(srv, s)
+	}
+	options := []grpc.ServerOption{grpc.UnaryInterceptor(named), grpc.StreamInterceptor(stream), orca.CallMetricsServerOption(nil)}
 	if cert := os.Getenv("CERT"); cert != "" {
 		creds, err := credentials.NewServerTLSFromFile(cert, os.Getenv("KEY"))
 		if err != nil {
@@ -102,56 +117,16 @@ func serve(name string) error {
 	}
 	s := grpc.NewServer(options...)
 	testgrpc.RegisterTestServiceServer(s, interop.NewTestServer())
-	grpc_health_v1.RegisterHealthServer(s, health.NewServer())
+	state := health.NewServer()
+	grpc_health_v1.RegisterHealthServer(s, state)
 	fmt.Println(ln.Addr())
-	go func() { _, _ = io.Copy(io.Discard, os.Stdin); s.Stop() }()
+	go func() {
+		defer s.Stop()
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			state.SetServingStatus("", grpc_health_v1.HealthCheckResponse_ServingStatus(grpc_health_v1.HealthCheckResponse_ServingStatus_value[lines.Text()]))
+		}
+	}()
 	return s.Serve(ln)
-}
-
-// cases are those of gRPC's interoperability tests that need no credentials of a cloud.
-var cases = map[string]func(context.Context, *grpc.ClientConn){
-	"empty_unary":                 of(interop.DoEmptyUnaryCall),
-	"large_unary":                 of(interop.DoLargeUnaryCall),
-	"client_streaming":            of(interop.DoClientStreaming),
-	"server_streaming":            of(interop.DoServerStreaming),
-	"ping_pong":                   of(interop.DoPingPong),
-	"empty_stream":                of(interop.DoEmptyStream),
-	"timeout_on_sleeping_server":  of(interop.DoTimeoutOnSleepingServer),
-	"cancel_after_begin":          of(interop.DoCancelAfterBegin),
-	"cancel_after_first_response": of(interop.DoCancelAfterFirstResponse),
-	"status_code_and_message":     of(interop.DoStatusCodeAndMessage),
-	"special_status_message":      of(interop.DoSpecialStatusMessage),
-	"custom_metadata":             of(interop.DoCustomMetadata),
-	"unimplemented_method":        interop.DoUnimplementedMethod,
-	"unimplemented_service": func(ctx context.Context, c *grpc.ClientConn) {
-		interop.DoUnimplementedService(ctx, testgrpc.NewUnimplementedServiceClient(c))
-	},
-}
-
-func of(do func(context.Context, testgrpc.TestServiceClient, ...grpc.CallOption)) func(context.Context, *grpc.ClientConn) {
-	return func(ctx context.Context, c *grpc.ClientConn) { do(ctx, testgrpc.NewTestServiceClient(c)) }
-}
-
-// call does cases; all for "all". One that fails ends the process.
-func call(conn *grpc.ClientConn, names []string) error {
-	if slices.Equal(names, []string{"all"}) {
-		names = nil
-		for name := range cases {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	for _, name := range names {
-		do := cases[name]
-		if do == nil {
-			return fmt.Errorf("no case is called %s", name)
-		}
-		fmt.Println(name)
-		do(ctx, conn)
-	}
-	return nil
 }
 
 func spread(conn *grpc.ClientConn, n int) error {
@@ -167,128 +142,11 @@ func spread(conn *grpc.ClientConn, n int) error {
 			return err
 		}
 		mu.Lock()
-		times[header.Get(serverName)[0]]++
+		times[nameIn(header)]++
 		mu.Unlock()
 	}
 	for name, n := range times {
 		fmt.Println(name, n)
 	}
 	return nil
-}
-
-// soak makes calls of all kinds at once.
-func soak(conn *grpc.ClientConn, d time.Duration) error {
-	c := testgrpc.NewTestServiceClient(conn)
-	until := time.Now().Add(d)
-	kinds := map[string]func(context.Context, testgrpc.TestServiceClient) error{
-		"unary": unary, "upload": upload, "download": download, "both": both,
-	}
-	var wg sync.WaitGroup
-	var failed atomic.Int64
-	var counts sync.Map
-	for name, kind := range kinds {
-		count := &atomic.Int64{}
-		counts.Store(name, count)
-		for range 4 {
-			wg.Go(func() {
-				for time.Now().Before(until) {
-					ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-					if err := kind(ctx, c); err != nil {
-						if failed.Add(1) < 10 {
-							fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
-						}
-					}
-					cancel()
-					count.Add(1)
-				}
-			})
-		}
-	}
-	wg.Wait()
-	for name := range kinds {
-		n, _ := counts.Load(name)
-		fmt.Println(name, n.(*atomic.Int64).Load())
-	}
-	if n := failed.Load(); n > 0 {
-		return fmt.Errorf("%d calls failed", n)
-	}
-	return nil
-}
-
-const size = 20_000
-
-func payload() *testgrpc.Payload { return &testgrpc.Payload{Body: make([]byte, size)} }
-
-func unary(ctx context.Context, c testgrpc.TestServiceClient) error {
-	r, err := c.UnaryCall(ctx, &testgrpc.SimpleRequest{ResponseSize: size, Payload: payload()})
-	if err == nil && len(r.GetPayload().GetBody()) != size {
-		return errors.New("the answer is too short")
-	}
-	return err
-}
-
-func upload(ctx context.Context, c testgrpc.TestServiceClient) error {
-	s, err := c.StreamingInputCall(ctx)
-	if err != nil {
-		return err
-	}
-	for range 10 {
-		if err := s.Send(&testgrpc.StreamingInputCallRequest{Payload: payload()}); err != nil {
-			return err
-		}
-	}
-	r, err := s.CloseAndRecv()
-	if err == nil && r.GetAggregatedPayloadSize() != 10*size {
-		return errors.New("the server got too little")
-	}
-	return err
-}
-
-func sizes() (p []*testgrpc.ResponseParameters) {
-	for range 10 {
-		p = append(p, &testgrpc.ResponseParameters{Size: size})
-	}
-	return p
-}
-
-func download(ctx context.Context, c testgrpc.TestServiceClient) error {
-	s, err := c.StreamingOutputCall(ctx, &testgrpc.StreamingOutputCallRequest{ResponseParameters: sizes()})
-	if err != nil {
-		return err
-	}
-	for range 10 {
-		if _, err := s.Recv(); err != nil {
-			return err
-		}
-	}
-	return ended(s.Recv())
-}
-
-func both(ctx context.Context, c testgrpc.TestServiceClient) error {
-	s, err := c.FullDuplexCall(ctx)
-	if err != nil {
-		return err
-	}
-	for _, p := range sizes() {
-		if err := s.Send(&testgrpc.StreamingOutputCallRequest{ResponseParameters: []*testgrpc.ResponseParameters{p}, Payload: payload()}); err != nil {
-			return err
-		}
-		if _, err := s.Recv(); err != nil {
-			return err
-		}
-	}
-	if err := s.CloseSend(); err != nil {
-		return err
-	}
-	return ended(s.Recv())
-}
-
-func ended(_ *testgrpc.StreamingOutputCallResponse, err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	if err == nil {
-		err = errors.New("more came than was asked for")
-	}
-	return err
 }

@@ -8,7 +8,7 @@
 #   events       requests that end in all the ways there are, amid reloads, orders and probes that turn, over each driver: afterwards nothing is in flight
 #   soak         calls of gRPC of all kinds, over TLS and each driver, through Poise: none fails
 #   fuzz         every fuzz target of the module; what is found is kept in the package's testdata/fuzz, where `make test` runs it from then on
-#   pairs        the suite on the wire over each driver, with TLS at none, one, the other and both sides
+#   pairs        the suite on the wire over each driver, with TLS and HTTP/2 at none, one, the other and both sides
 #   floods       connections of HTTP/2 that flood Poise with what brings nothing, beside others, over each driver: they are closed, and nobody else notices
 #   handshakes   how long kept connections wait beside 200 full handshakes a second, and a flood of half-open ones, over each driver
 #   reloads      servers added, removed and re-weighted under load, some fifty times over each driver: no request fails, and the spread follows
@@ -60,10 +60,12 @@ events() { POISE_TEST_EVENTS=$POISE_TEST_EVENTS load TestAMillionEvents; }
 
 # pairs is without the setups that the variable names: it has its own.
 pairs() {
-	local setups="" driver side
+	local setups="" driver tls h2
 	for driver in io_uring epoll net; do
-		for side in "" /tls /tls-clients /tls-servers; do
-			setups+="${setups:+,}$driver/2$side"
+		for tls in "" /tls /tls-clients /tls-servers; do
+			for h2 in "" /h2 /h2-clients /h2-servers; do
+				setups+="${setups:+,}$driver/2$tls$h2"
+			done
 		done
 	done
 	POISE_TEST_SETUPS=$setups go test ./test/wire -count=1 -parallel=4 -timeout="$POISE_TORTURE_TIMEOUT" || finding pairs

@@ -86,12 +86,12 @@ func (s Setup) HTTP1(t testing.TB) {
 // /tls-clients and /tls-servers only those, and /h2 likewise.
 const SetupsVariable = "POISE_TEST_SETUPS"
 
-// Setups are those that the environment names; else every driver with 1 and 2 loops, and with 4 over TLS.
+// Setups are those that the environment names; else every driver with 1 and 2 loops, with 4 over TLS, and some with HTTP/2: `scripts/torture.sh pairs` has all.
 func Setups(t testing.TB) []Setup {
 	t.Helper()
 	list := os.Getenv(SetupsVariable)
 	if list == "" {
-		list = "io_uring/1,io_uring/2,io_uring/4/tls,epoll/1,epoll/2,epoll/4/tls,net/1,net/2,net/4/tls"
+		list = "io_uring/1,io_uring/2,io_uring/4/tls,io_uring/2/tls/h2,epoll/1,epoll/2,epoll/4/tls,epoll/2/h2,net/1,net/2,net/4/tls,net/2/tls-clients/h2-servers"
 	}
 	return parseSetups(t, list)
 }

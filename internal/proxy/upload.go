@@ -152,7 +152,7 @@ func (up *upload) awaitAnswer() {
 
 func (up *upload) relay() *fault.Error {
 	c, e := up.e.c, up.e
-	for !up.src.ended() {
+	for up.piece = (piece{}); !up.piece.end; { // an end that comes alone is sent as well, also one that was there before all else
 		if up.stopped { // while it was sending: the wait for the client, which would be woken, has not begun
 			return nil
 		}

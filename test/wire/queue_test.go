@@ -195,6 +195,32 @@ func TestQueueWithBody(t *testing.T) {
 	})
 }
 
+// A body whose end comes alone, while its request waits, ends at the server too.
+func TestQueueWithBodyThatEndsMeanwhile(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		release := make(chan struct{})
+		server := testkit.Serve(t, testkit.Paths(scripts{
+			"/hold": func(p *testkit.Peer, _ string) bool {
+				<-release
+				return p.Send("HTTP/1.1 204 No Content\r\n\r\n") == nil
+			},
+			"/up": echoBody,
+		}))
+		p := testkit.Start(t, s, fmt.Sprintf("listen: 127.0.0.1:0\nservers: [%q]\nmax_requests: 1\n", server.Addr))
+		first := testkit.Dial(t, p.Addr)
+		first.Send(getOf("/hold"))
+		testkit.Eventually(t, "request at the server", func() bool { return strings.Contains(server.Got(), "/hold") })
+		c := testkit.Dial(t, p.Addr)
+		c.Send("PUT /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+		testkit.Eventually(t, "upload in the queue", func() bool { return waiting(p) == 1 })
+		c.Send("0\r\n\r\n")
+		close(release)
+		wantResponse(t, "the first", first.Read("GET"), 204, "")
+		wantResponse(t, "the upload", c.Read("PUT"), 200, "")
+	})
+}
+
 // A drain that ends while requests wait ends them too.
 func TestQueueAtTheEnd(t *testing.T) {
 	t.Parallel()

@@ -326,12 +326,18 @@ func TestRS14APeerThatReadsNothing(t *testing.T) {
 		s, p := asServer(t, l, cfg)
 		p.dec.SetMaxDynamicTableSize(0)
 		p.settings()
+		sent := make(chan struct{})
 		go func() {
+			defer close(sent)
 			for id := uint32(1); id < 2*streams; id += 2 {
 				_ = p.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, EndStream: true, EndHeaders: true, BlockFragment: []byte("\x82\x84\x86\x41\x01a")})
 			}
 		}()
 		s.eventually("full socket", func() bool { return s.c.Out() > mux.MaxOut })
+		<-sent
+		for range 100 { // turns, in which it could read on
+			s.on(func() {})
+		}
 		s.on(func() {
 			// The frames that were read at one go had answers too.
 			if last := s.c.Last(); s.c.Out() > mux.MaxOut+256*20_100 || last >= 2*streams-1 {

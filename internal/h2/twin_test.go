@@ -72,7 +72,7 @@ func slowHead(fields []hpack.HeaderField, names ...string) *slow {
 		lines[cookie] = "cookie: " + strings.Join(cookies, "; ") + "\r\n"
 	}
 	s.lines.WriteString(strings.Join(lines, ""))
-	s.ok = size <= h1.DefaultHead && len(fields) <= h1.DefaultFields
+	s.ok = size <= h1.DefaultHead && len(fields)-len(s.pseudo) <= h1.DefaultFields
 	return s
 }
 

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"poise/internal/fault"
 	"poise/internal/msg"
 	"poise/internal/pool"
 )
@@ -179,14 +180,37 @@ func callStatusOf(status int) int {
 	return grpcUnknown
 }
 
+// CutCall appends the trailers that end a call whose answer f has broken off: the client finds the status that it would find without us. Not ok: only a
+// reset can tell it, since it is no call, or since what is sent as trailers there would be taken for a part of a message.
+func (x *Exchange) CutCall(dst msg.Fields, f *fault.Error) (_ msg.Fields, ok bool) {
+	if !x.call.is || x.call.web != NoWeb || f.Side != fault.Server {
+		return dst, false
+	}
+	switch f.Kind {
+	case fault.Closed, fault.Reset:
+		x.call.status = grpcUnavailable
+		dst = x.statusFields(dst, "the server closed the connection in the middle of its answer")
+	case fault.Timeout:
+		x.call.status = grpcDeadline
+		dst = x.statusFields(dst, "the server did not end its answer in time")
+	default:
+		return dst, false
+	}
+	return dst, true
+}
+
 // callFields appends what a reply of our own to a gRPC call has in place of a body.
 func (x *Exchange) callFields(dst msg.Fields, r *Reply) msg.Fields {
 	x.call.status = callStatusOf(r.Status)
 	kind := x.mediaType(x.call.web, nil)
+	return x.statusFields(append(dst, msg.Field{Name: nameContentType, Value: kind, ID: msg.ContentType}), r.Text)
+}
+
+// statusFields appends the call's status, and a text without "%" and all that would have to be written as one.
+func (x *Exchange) statusFields(dst msg.Fields, text string) msg.Fields {
 	from := len(x.scratch)
 	x.scratch = strconv.AppendInt(x.scratch, int64(x.call.status), 10)
 	return append(dst,
-		msg.Field{Name: nameContentType, Value: kind, ID: msg.ContentType},
 		msg.Field{Name: []byte("Grpc-Status"), Value: x.scratch[from:len(x.scratch):len(x.scratch)]},
-		msg.Field{Name: []byte("Grpc-Message"), Value: []byte(r.Text)}) // without "%" and all that would have to be written as one
+		msg.Field{Name: []byte("Grpc-Message"), Value: []byte(text)})
 }

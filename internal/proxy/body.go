@@ -20,6 +20,7 @@ type source struct {
 	of     *mux.Stream // that it comes on, which knows its end; nil: none
 	done   bool        // all that there is on that is taken
 	web    *web        // what translates it; nil: it stays as it is
+	given  msg.Fields  // trailers of our own
 	spans  [maxSpans][]byte
 	n      int // spans in use
 	size   int // bytes in them
@@ -27,7 +28,7 @@ type source struct {
 
 func (b *source) reset(length int64) {
 	b.none()
-	b.length, b.of, b.done, b.web = length, nil, false, nil
+	b.length, b.of, b.done, b.web, b.given = length, nil, false, nil, nil
 	if length == msg.Chunked {
 		b.chunks.Reset()
 	}
@@ -36,7 +37,7 @@ func (b *source) reset(length int64) {
 // stream has the body come on s.
 func (b *source) stream(s *mux.Stream) {
 	b.none()
-	b.length, b.of, b.done, b.web = msg.Chunked, s, false, nil
+	b.length, b.of, b.done, b.web, b.given = msg.Chunked, s, false, nil, nil
 }
 
 // none forgets the pieces that were found.
@@ -48,8 +49,16 @@ func (b *source) own(data []byte) {
 	b.add(data)
 }
 
+// endWith makes trailers of our own all that is left of the body.
+func (b *source) endWith(trailers msg.Fields) {
+	b.reset(0)
+	b.given = trailers
+}
+
 func (b *source) trailers() msg.Fields {
 	switch {
+	case b.given != nil:
+		return b.given
 	case b.of != nil:
 		return b.of.Trailers()
 	case b.length == msg.Chunked:

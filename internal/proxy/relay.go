@@ -1,12 +1,14 @@
 package proxy
 
 import (
+	"errors"
 	"time"
 
 	"poise/internal/exchange"
 	"poise/internal/fault"
 	"poise/internal/fiber"
 	"poise/internal/msg"
+	"poise/internal/mux"
 )
 
 // relay sends the server's answer to the client and ends the exchange. It reports whether the client's connection goes on.
@@ -58,9 +60,30 @@ func (e *serving) relay() bool {
 		step := s.x.Failed(e.now(), f, false)
 		return e.reply(&step.Reply)
 	}
+	ended := f == nil || e.cutCall(f)
 	s.x.Done(e.now(), f)
 	e.report()
+	if ended {
+		f = nil
+	}
 	return c.over(outcome{f: f, keep: keep, untilClose: untilClose, finishes: e.finishes()})
+}
+
+// cutCall tells the client of a gRPC call how the answer, of which something is out, has broken off. It reports whether the client knows. A server that
+// has reset the call alone has said what it means by that.
+func (e *serving) cutCall(f *fault.Error) bool {
+	var reset *mux.ResetError
+	if e.s.tell.Length != msg.Chunked || errors.As(f.Err, &reset) {
+		return false
+	}
+	trailers, ok := e.s.x.CutCall(e.s.fields[:0], f)
+	if !ok {
+		return false
+	}
+	e.s.fields = trailers
+	e.s.src.endWith(trailers)
+	e.until = 0 // the time of the exchange may be up, but not that of its end
+	return e.sendClient(piece{from: &e.s.src, end: true}) == nil
 }
 
 // finishes tells whether the client's connection ends with the answer without more ado: the client knows the answer's end, and has said that it sends nothing

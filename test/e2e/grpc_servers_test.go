@@ -2,11 +2,15 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"poise/internal/testkit"
 )
@@ -48,6 +52,7 @@ func TestGRPCServerDies(t *testing.T) {
 	for _, driver := range testkit.Drivers(t) {
 		for kind, want := range map[string]string{
 			"upload": "Unavailable the server closed the connection before it answered", // nothing of an answer has come
+			"both":   "Unavailable the server closed the connection in the middle of its answer",
 		} {
 			t.Run(driver+" "+kind, func(t *testing.T) {
 				first, second := grpcServer(t, "first", nil), grpcServer(t, "second", nil)
@@ -74,29 +79,37 @@ func TestGRPCServerDies(t *testing.T) {
 	}
 }
 
-// asleep is the request of a call whose server sleeps for a minute before it answers: one message with the size and the microseconds.
-const asleep = "\x00\x00\x00\x00\x09\x12\x07\x08\x01\x10\x80\x8e\xce\x1c"
-
 // TestGRPCDeadlines has calls take longer than they may, by what the client says and by what the route says.
 func TestGRPCDeadlines(t *testing.T) {
 	addr := grpcServer(t, "server", nil).first
-	message := fileOf(t, "message", []byte(asleep))
+	left := make(chan struct{}, 1)
+	endless := server2(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+		left <- struct{}{}
+	})
 	for _, driver := range testkit.Drivers(t) {
 		t.Run(driver, func(t *testing.T) {
 			p := run(t, fmt.Sprintf(silent+`driver: %s
 listeners:
-  - { address: 127.0.0.1:0, pool: app }
+  - { address: 127.0.0.1:0, pool: endless }
   - { address: 127.0.0.1:0, routes: [{ pool: app, timeouts: { request: 300ms } }] }
-pools: { app: { servers: [%q], http_version: 2 } }
-`, driver, addr))
-			// curl says what the client allows, and itself keeps to nothing.
+pools: { app: { servers: [%q], http_version: 2 }, endless: { servers: [%q], http_version: 2 } }
+`, driver, addr, endless))
+			// curl says what the client allows, and itself keeps to nothing. Neither does the server: gRPC's own would end the call itself.
 			out, code := curl(t, "--http2-prior-knowledge", "-D", "-", "-H", "Content-Type: application/grpc", "-H", "TE: trailers", "-H", "grpc-timeout: 200m",
-				"--data-binary", "@"+message, "http://"+p.listeners()[0]+"/grpc.testing.TestService/StreamingOutputCall")
+				"-d", "", "http://"+p.listeners()[0]+"/any.Service/Method")
 			if code != 0 || !strings.Contains(out, "grpc-status: 4\r\n") {
 				t.Errorf("a call of 200 ms ends with exit code %d:\n%s", code, out)
 			}
+			select {
+			case <-left:
+			case <-time.After(testkit.Patience):
+				t.Error("the server does not hear that the time is up")
+			}
 			for kind, want := range map[string]string{
 				"download": "DeadlineExceeded the server did not answer in time",
+				"both":     "DeadlineExceeded the server did not end its answer in time",
 			} {
 				client := startProgram(t, grpcClient(t, "", "hold", p.listeners()[1], kind))
 				if got := client.line(t); got != want {
@@ -108,6 +121,17 @@ pools: { app: { servers: [%q], http_version: 2 } }
 			}
 		})
 	}
+}
+
+// server2 serves HTTP/2 in clear text.
+func server2(t *testing.T, h http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
+	t.Cleanup(s.Close)
+	return strings.TrimPrefix(s.URL, "http://")
 }
 
 // TestGRPCHealth has a server say that it does not serve at present, and then that it does.

@@ -4,7 +4,7 @@
 #   scripts/test.sh [STEP...]        default: all steps; for one of them: scripts/test.sh lint
 #
 # POISE_TEST_SETUPS names the drivers and numbers of loops that the suites on the wire run over, such as "epoll/2,net/2" where the system
-# refuses io_uring. Default: every driver with 1 and 2 loops, and with 4 and TLS.
+# refuses io_uring. Default: every driver with 1 and 2 loops, with 4 and TLS, and with HTTP/2.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -86,14 +86,28 @@ func (s Setup) HTTP1(t testing.TB) {
 // /tls-clients and /tls-servers only those, and /h2 likewise.
 const SetupsVariable = "POISE_TEST_SETUPS"
 
-// Setups are those that the environment names; else every driver with 1 and 2 loops, with 4 over TLS, and some with HTTP/2: `scripts/torture.sh pairs` has all.
+// Setups are those that the environment names; else every driver with 1 and 2 loops, with 4 over TLS, and with HTTP/2 at one side, the other or both. Where
+// TLS is beside HTTP/2 depends on the test's name, so that all pairs of what the sides speak come up in the suite.
 func Setups(t testing.TB) []Setup {
 	t.Helper()
 	list := os.Getenv(SetupsVariable)
 	if list == "" {
-		list = "io_uring/1,io_uring/2,io_uring/4/tls,io_uring/2/tls/h2,epoll/1,epoll/2,epoll/4/tls,epoll/2/h2,net/1,net/2,net/4/tls,net/2/tls-clients/h2-servers"
+		return append(parseSetups(t, "io_uring/1,io_uring/2,io_uring/4/tls,epoll/1,epoll/2,epoll/4/tls,net/1,net/2,net/4/tls"), someOfHTTP2(t.Name())...)
 	}
 	return parseSetups(t, list)
+}
+
+func someOfHTTP2(test string) []Setup {
+	n := 0
+	for _, c := range []byte(test) {
+		n += int(c)
+	}
+	var some []Setup
+	for i, driver := range []string{"io_uring", "epoll", "net"} {
+		sides := (n + i) % 3
+		some = append(some, Setup{Driver: driver, Loops: 2, TLS: n/3%2 > 0, ServerTLS: n/6%2 > 0, HTTP2: sides != 0, ServerHTTP2: sides != 1})
+	}
+	return some
 }
 
 func parseSetups(t testing.TB, list string) []Setup {

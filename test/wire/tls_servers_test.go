@@ -273,7 +273,7 @@ func TestRS11ReloadToTLS(t *testing.T) {
 	cert := issue(t, ca, nil)
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
 		s.ServersInClear(t)
-		s.ServersHTTP1(t) // which they speak over either
+		s.ServersHTTP1(t)    // which they speak over either
 		var secured sync.Map // the numbers of connections over TLS
 		server := testkit.Serve(t, func(p *testkit.Peer) {
 			first, err := p.R.Peek(1)

@@ -217,7 +217,8 @@ func TestRS8NothingUnfitIsPrinted(t *testing.T) {
 	for _, f := range []msg.Field{
 		field("", "x"), field("a b", "x"), field("a:", "x"), field("\u00e9", "x"), field("x", "a\rb"), field("x", "a\nb"), field("x", "\x00"),
 		field("Content-Length", "1"), field("Transfer-Encoding", "chunked"), field("Connection", "x"), field("Keep-Alive", "x"), field("TE", "trailers"),
-		field("Upgrade", "h2c"), field("HTTP2-Settings", "x"), field("Proxy-Connection", "x"), {Name: []byte("Connection"), Value: []byte("x")},
+		field("Upgrade", "h2c"), field("HTTP2-Settings", "x"), field("Proxy-Connection", "x"),
+		{Name: []byte("Connection"), Value: []byte("x")},
 	} {
 		name := string(f.Name) + ": " + string(f.Value)
 		rows = append(

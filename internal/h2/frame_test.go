@@ -150,10 +150,12 @@ func TestSettings(t *testing.T) {
 		{
 			"all",
 			[]Setting{{SettingTableSize, 1}, {SettingPush, 0}, {SettingStreams, 2}, {SettingWindow, 3}, {SettingFrame, 16385}, {SettingHeaderList, 4}, {SettingConnect, 1}},
-			Settings{TableSize: 1, Streams: 2, Window: 3, Frame: 16385, HeaderList: 4, Connect: true}, 0,
+			Settings{TableSize: 1, Streams: 2, Window: 3, Frame: 16385, HeaderList: 4, Connect: true},
+			0,
 		},
 		{
-			"the largest", []Setting{{SettingTableSize, 1<<32 - 1}, {SettingPush, 1}, {SettingStreams, 1<<32 - 1}, {SettingWindow, 1<<31 - 1}, {SettingFrame, 1<<24 - 1}},
+			"the largest",
+			[]Setting{{SettingTableSize, 1<<32 - 1}, {SettingPush, 1}, {SettingStreams, 1<<32 - 1}, {SettingWindow, 1<<31 - 1}, {SettingFrame, 1<<24 - 1}},
 			changed(func(s *Settings) { s.TableSize, s.Window, s.Frame = 1<<32-1, 1<<31-1, 1<<24-1 }), 0,
 		},
 		{"the last counts", []Setting{{SettingWindow, 1}, {SettingWindow, 0}}, changed(func(s *Settings) { s.Window = 0 }), 0},

@@ -231,8 +231,14 @@ func lowerNames(h msg.RequestHead) msg.RequestHead {
 // FuzzResponseBlock does the same with a response's.
 func FuzzResponseBlock(f *testing.F) {
 	for i, p := range []pairs{
-		typicalResponse, {":status", "200"}, {":status", "100"}, {":status", "204", "content-length", "5"}, {":status", "304", "etag", "x", "content-length", "5"},
-		{":status", "200", "content-length", "0"}, {":status", "200", "te", "trailers", "http2-settings", "x", "host", "y", "expect", "z"}, {":status", "101"},
+		typicalResponse,
+		{":status", "200"},
+		{":status", "100"},
+		{":status", "204", "content-length", "5"},
+		{":status", "304", "etag", "x", "content-length", "5"},
+		{":status", "200", "content-length", "0"},
+		{":status", "200", "te", "trailers", "http2-settings", "x", "host", "y", "expect", "z"},
+		{":status", "101"},
 		{":status", "999", "set-cookie", "a", "set-cookie", "b", "cookie", "c", "cookie", "d"},
 	} {
 		f.Add(newEnds(nil).block(f, p), i%2 == 0, i%3 == 0)

@@ -94,10 +94,12 @@ func TestTrailers(t *testing.T) {
 		{"none", nil, nil, 0},
 		{"of gRPC", pairs{"grpc-status", "0", "grpc-message", ""}, [][2]string{{"grpc-status", "0"}, {"grpc-message", ""}}, 0},
 		{
-			"SM17: those that may not come after a body", pairs{
+			"SM17: those that may not come after a body",
+			pairs{
 				"a", "1", "content-length", "5", "host", "b", "authorization", "c", "cookie", "d", "x-forwarded-for", "e", "te", "trailers", "x_y", "f", "z", "2",
 			},
-			[][2]string{{"a", "1"}, {"z", "2"}}, 0,
+			[][2]string{{"a", "1"}, {"z", "2"}},
+			0,
 		},
 		{"a length that is none, which is dropped too", pairs{"content-length", "+5", "a", "1"}, [][2]string{{"a", "1"}}, 0},
 		{"DG6: pseudo-field", pairs{":path", "/"}, nil, 400},

@@ -286,12 +286,6 @@ func TestChromium(t *testing.T) {
 			_, _ = io.WriteString(w, chromiumPage)
 		case "/big":
 			_, _ = w.Write(big)
-		default:
-			if n, ok := strings.CutPrefix(r.URL.Path, "/part/"); ok {
-				_, _ = io.WriteString(w, "part "+n)
-				return
-			}
-			http.NotFound(w, r)
 		case "/echo":
 			_, _ = io.Copy(w, r.Body)
 		case "/ws":

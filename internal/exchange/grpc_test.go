@@ -19,6 +19,7 @@ func TestCutCall(t *testing.T) {
 		{"the connection has ended", call{is: true}, fault.Server, fault.Closed, "14"},
 		{"the connection was reset", call{is: true}, fault.Server, fault.Reset, "14"},
 		{"the time is up", call{is: true}, fault.Server, fault.Timeout, "4"},
+		{"the time is up while the client sends", call{is: true}, fault.Client, fault.Timeout, "4"},
 		{"malformed", call{is: true}, fault.Server, fault.Malformed, ""},
 		{"the client has gone", call{is: true}, fault.Client, fault.Closed, ""},
 		{"gRPC-Web", call{is: true, web: WebBinary}, fault.Server, fault.Closed, ""},

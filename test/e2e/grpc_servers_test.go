@@ -109,7 +109,7 @@ pools: { app: { servers: [%q], http_version: 2 }, endless: { servers: [%q], http
 			}
 			for kind, want := range map[string]string{
 				"download": "DeadlineExceeded the server did not answer in time",
-				"both":     "DeadlineExceeded the server did not end its answer in time",
+				"both":     "DeadlineExceeded the call did not end in time",
 			} {
 				client := startProgram(t, grpcClient(t, "", "hold", p.listeners()[1], kind))
 				if got := client.line(t); got != want {

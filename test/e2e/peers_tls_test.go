@@ -296,6 +296,12 @@ func TestChromium(t *testing.T) {
 			case result <- string(b):
 			default:
 			}
+		default:
+			if n, ok := strings.CutPrefix(r.URL.Path, "/part/"); ok {
+				_, _ = io.WriteString(w, "part "+n)
+				return
+			}
+			http.NotFound(w, r)
 		}
 	})
 	log := filepath.Join(t.TempDir(), "log")

@@ -48,6 +48,10 @@ func (c *Conn) beginData(f h2.Frame) error {
 			return err
 		}
 		return c.glitch(10)
+	} else if !c.client { // it may be on its way, but not without end
+		if err := c.glitch(1); err != nil {
+			return err
+		}
 	}
 	if n == 0 && padding == 0 {
 		return c.endData()

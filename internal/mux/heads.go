@@ -113,6 +113,9 @@ func (c *Conn) accept(f h2.Frame, block []byte, end bool) error {
 		if !c.budget.reset() {
 			return &h2.Error{Code: h2.EnhanceYourCalm, Reason: "too many streams were opened"}
 		}
+		if f.Stream > lastStream { // it has left out so many numbers that none is left
+			c.Drain()
+		}
 		return nil
 	}
 	s := c.mem.take(c)

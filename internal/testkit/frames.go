@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strconv"
@@ -211,13 +212,22 @@ func (f *Frames) Until(ok func() bool) bool {
 			f.err = f.read()
 		}
 		if ne := net.Error(nil); errors.As(f.err, &ne) && ne.Timeout() && f.server == nil {
-			f.t.Fatalf("what was waited for on a connection of HTTP/2 did not come; so far came %v", f.streams)
+			f.t.Fatalf("what was waited for on a connection of HTTP/2 did not come; so far came %s", f.summary())
 		}
 		if f.err != nil {
 			return ok()
 		}
 	}
 	return true
+}
+
+func (f *Frames) summary() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d GOAWAY", len(f.away))
+	for id, h := range f.streams {
+		fmt.Fprintf(&b, ", on stream %d %+v", id, *h)
+	}
+	return b.String()
 }
 
 // Await reads until nothing more can come on a stream.

@@ -57,6 +57,10 @@ func (k *link) Freed(*mux.Conn) {
 		s.tell(nil)
 		return
 	}
+	if k.Settled() && k.Active() == 0 && k.Room() == 0 { // the server takes no streams: kept, it and its like would only grow in number
+		k.Retire()
+		return
+	}
 	for n := k.Room(); n > 0 && len(s.waiting) > 0; n-- {
 		s.waiting[0].wait.Tell()
 		s.waiting = slices.Delete(s.waiting, 0, 1)

@@ -28,7 +28,8 @@ type http2Client struct {
 	start sync.Once
 	k     *http2Conn
 
-	out outbox
+	out   outbox
+	later sync.WaitGroup // what waits for the outbox
 	// In the hands of the outbox.
 	text    text
 	request *http2Stream // whose text is being written
@@ -64,6 +65,7 @@ func (c *http2Client) begun() *http2Conn {
 			_ = c.conn.Close()
 			<-ended
 			c.out.drained()
+			c.later.Wait()
 		})
 	})
 	return c.k
@@ -246,7 +248,17 @@ func (c *http2Client) answered() {
 // closeWrite says that nothing more follows: what was begun is broken off, and what was asked is waited for.
 func (c *http2Client) closeWrite() {
 	c.begun()
-	c.out.drained()
+	if c.out.idle() {
+		c.endWriting()
+		return
+	}
+	c.later.Go(func() { // a socket does not wait either
+		c.out.drained()
+		c.endWriting()
+	})
+}
+
+func (c *http2Client) endWriting() {
 	if c.text.within() && c.request != nil {
 		c.request.abort(http2.ErrCodeCancel)
 	}

@@ -78,6 +78,13 @@ func (x *outbox) run() {
 	x.changed.Broadcast()
 }
 
+// idle tells whether all is sent.
+func (x *outbox) idle() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return !x.busy
+}
+
 // drained waits until all is sent, or can be no more.
 func (x *outbox) drained() {
 	x.mu.Lock()

@@ -292,10 +292,13 @@ func Left(client fiber.Client) bool {
 	return err != nil && !errors.Is(err, io.EOF)
 }
 
-// ClientFault is the fault of a client that has left, or whose stream was reset for what came on it.
+// ClientFault is the fault of a client that has left, or whose stream was reset for what came on it. One whose connection we have cut has not left.
 func ClientFault(op fault.Op, client fiber.Client) *fault.Error {
 	f := &fault.Error{Side: fault.Client, Op: op, Kind: fault.Cancelled, Err: client.Broken()}
-	if KindOf(f.Err) == fault.Malformed {
+	switch {
+	case errors.Is(f.Err, fiber.ErrStopped):
+		f.Side = fault.Internal
+	case KindOf(f.Err) == fault.Malformed:
 		f.Kind = fault.Malformed
 	}
 	return f

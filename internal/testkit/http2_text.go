@@ -81,16 +81,19 @@ func (x *text) within() bool { return x.state != headText || len(x.buf) > 0 }
 
 // until gathers what comes up to and with end.
 func (x *text) until(b []byte, end string) (got, rest []byte, ok bool) {
-	from := max(0, len(x.buf)-len(end))
+	if i := bytes.Index(b, []byte(end)); i >= 0 && len(x.buf) == 0 {
+		return b[:i+len(end)], b[i+len(end):], true
+	}
+	had := len(x.buf)
+	from := max(0, had-len(end)+1)
 	x.buf = append(x.buf, b...)
 	i := bytes.Index(x.buf[from:], []byte(end))
 	if i < 0 {
 		return nil, nil, false
 	}
 	at := from + i + len(end)
-	got, rest = x.buf[:at], bytes.Clone(x.buf[at:])
-	x.buf = nil
-	return got, rest, true
+	got, x.buf = x.buf[:at], nil
+	return got, b[at-had:], true
 }
 
 func (x *text) head(b []byte) ([]byte, error) {
@@ -170,10 +173,10 @@ func (x *text) size(b []byte) ([]byte, error) {
 }
 
 func (x *text) tail(b []byte) ([]byte, error) {
-	if both := append(x.buf, b...); bytes.HasPrefix(both, []byte("\r\n")) {
+	if had := len(x.buf); had < 2 && strings.HasPrefix(string(x.buf)+string(b[:min(2, len(b))]), "\r\n") {
 		x.buf, x.state = nil, headText
 		_, err := x.data(nil, true)
-		return bytes.Clone(both[2:]), err
+		return b[2-had:], err
 	}
 	got, rest, ok := x.until(b, "\r\n\r\n")
 	if !ok {

@@ -36,7 +36,7 @@ tests() { suites -parallel 4; }
 # are few.
 suites() {
 	go test -shuffle=on -timeout=10m "$@" ./cmd/... ./internal/...
-	go test -shuffle=on -timeout=10m -p 1 "$@" ./test/... ./bench
+	go test -shuffle=on -timeout=20m -p 1 "$@" ./test/... ./bench
 }
 
 # The race detector does not see what the kernel writes to a ring's buffers, so the suites on the wire run over package net here; what io_uring

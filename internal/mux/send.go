@@ -165,8 +165,11 @@ func (s *Stream) sendBody(spans [][]byte, size int, end bool) error {
 		}
 		s.writer.Park(by)
 	}
-	if s.intr != nil {
+	switch {
+	case s.intr != nil:
 		return s.intr
+	case end && s.finished:
+		return nil
 	}
 	return s.sendErr
 }
@@ -237,7 +240,7 @@ func (c *Conn) write() {
 		}
 		err := c.fc.Send(c.bufs...)
 		clear(c.bufs)
-		c.landed()
+		c.landed(err == nil)
 		if err != nil {
 			c.out = c.out[:0]
 			c.fail(err)
@@ -311,8 +314,8 @@ func (c *Conn) gatherFrom(s *Stream) (n int, ok bool) {
 	return n, true
 }
 
-// landed follows a send: its bytes are no longer the socket's.
-func (c *Conn) landed() {
+// landed follows a send: its bytes are no longer the socket's. What has ended with them has, also where the peer's end is known already.
+func (c *Conn) landed(sent bool) {
 	for i, g := range c.gathered {
 		s := g.s
 		s.inFlight = false
@@ -331,7 +334,7 @@ func (c *Conn) landed() {
 		switch {
 		case s.left > 0:
 			c.await(s)
-		case s.ending && s.sendErr == nil:
+		case s.ending && (sent || s.sendErr == nil):
 			s.finish()
 		}
 		if s.left == 0 || s.sendErr != nil || s.intr != nil {

@@ -78,8 +78,8 @@ listeners:
       - { match: { path: /go2/* }, pool: go2 }
   - { name: tls, address: 127.0.0.1:0, tls: { certificates: [%s] }, pool: nginx, routes: *routes }
 %s`, driver, cert.YAML(), pools))
-			_, port, _ := strings.Cut(p.listeners()[1], ":")
-			for _, base := range []string{"http://" + p.listeners()[0], "https://localhost:" + port} {
+			_, port, _ := strings.Cut(p.listeners(t, 2)[1], ":")
+			for _, base := range []string{"http://" + p.listeners(t, 2)[0], "https://localhost:" + port} {
 				out, err := exec.Command("nghttp", "-a", "--no-verify-peer", base+"/index.html").Output()
 				if got := bytes.Count(out, []byte("x")); err != nil || got != total {
 					t.Errorf("nghttp at %s: %v, %d bytes of assets, want %d", base, err, got, total)

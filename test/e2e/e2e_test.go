@@ -78,7 +78,7 @@ func start(t *testing.T, args ...string) *poise {
 			t.Fatalf("poise has ended:\n%s", p.out.String())
 		default:
 		}
-		if all := p.listeners(); len(all) > 0 {
+		if all := p.listening(); len(all) > 0 {
 			p.Addr = all[0]
 		}
 		return p.Addr != ""
@@ -86,8 +86,17 @@ func start(t *testing.T, args ...string) *poise {
 	return p
 }
 
-// listeners are the addresses at which it says that it listens.
-func (p *poise) listeners() (all []string) {
+// listeners waits until it has said of so many addresses that it listens there.
+func (p *poise) listeners(t *testing.T, n int) (all []string) {
+	t.Helper()
+	testkit.Eventually(t, fmt.Sprintf("%d listeners", n), func() bool {
+		all = p.listening()
+		return len(all) >= n
+	})
+	return all
+}
+
+func (p *poise) listening() (all []string) {
 	for s := bufio.NewScanner(strings.NewReader(p.out.String())); s.Scan(); {
 		if f := strings.Fields(s.Text()); len(f) >= 2 && f[0] == "listener" {
 			all = append(all, strings.TrimPrefix(strings.TrimSuffix(f[1], ","), "https://"))

@@ -39,7 +39,7 @@ pools:
   many: { servers: [%s], http_version: 2, affinity: { source: {} } }
 `, interop, strings.Join(all, ", ")))
 	for i, name := range []string{"orca_oob", "pick_first_unary"} {
-		if out := grpcPeer(t, "", "call", p.listeners()[i], name); !strings.Contains(out, name) {
+		if out := grpcPeer(t, "", "call", p.listeners(t, 2)[i], name); !strings.Contains(out, name) {
 			t.Errorf("%s was not done:\n%s", name, out)
 		}
 	}
@@ -98,7 +98,7 @@ pools: { app: { servers: [%q], http_version: 2 }, endless: { servers: [%q], http
 `, driver, addr, endless))
 			// curl says what the client allows, and itself keeps to nothing. Neither does the server: gRPC's own would end the call itself.
 			out, code := curl(t, "--http2-prior-knowledge", "-D", "-", "-H", "Content-Type: application/grpc", "-H", "TE: trailers", "-H", "grpc-timeout: 200m",
-				"-d", "", "http://"+p.listeners()[0]+"/any.Service/Method")
+				"-d", "", "http://"+p.listeners(t, 2)[0]+"/any.Service/Method")
 			if code != 0 || !strings.Contains(out, "grpc-status: 4\r\n") {
 				t.Errorf("a call of 200 ms ends with exit code %d:\n%s", code, out)
 			}
@@ -111,7 +111,7 @@ pools: { app: { servers: [%q], http_version: 2 }, endless: { servers: [%q], http
 				"download": "DeadlineExceeded the server did not answer in time",
 				"both":     "DeadlineExceeded the call did not end in time",
 			} {
-				client := startProgram(t, grpcClient(t, "", "hold", p.listeners()[1], kind))
+				client := startProgram(t, grpcClient(t, "", "hold", p.listeners(t, 2)[1], kind))
 				if got := client.line(t); got != want {
 					t.Errorf("%s: after the route's time the status is %q, want %q", kind, got, want)
 				}

@@ -130,12 +130,12 @@ listeners: [{ address: 127.0.0.1:0, pool: go }, { address: 127.0.0.1:0, pool: no
 pools: { go: { servers: [%s], http_version: 2 }, node: { servers: [%s], http_version: 2 } }
 `, driver, ofGo, ofNode))
 			const want = "empty\nunary 100000\nupload 500000\ndownload 1,100000,2\nboth 1,100000,2\nstatus 12\n"
-			for _, addr := range p.listeners() {
+			for _, addr := range p.listeners(t, 2) {
 				if out, err := exec.Command("node", script, "call", addr).CombinedOutput(); err != nil || string(out) != want {
 					t.Errorf("%v:\n%s", err, out)
 				}
 			}
-			grpcPeer(t, "", "call", p.listeners()[1], "empty_unary", "large_unary", "client_streaming", "server_streaming", "ping_pong", "empty_stream",
+			grpcPeer(t, "", "call", p.listeners(t, 2)[1], "empty_unary", "large_unary", "client_streaming", "server_streaming", "ping_pong", "empty_stream",
 				"cancel_after_begin", "cancel_after_first_response", "timeout_on_sleeping_server", "unimplemented_method", "unimplemented_service")
 		})
 	}
@@ -191,7 +191,7 @@ pools:
     health: { grpc: { tls: { server_name: poise.test, ca: %[5]q } }, interval: 200ms }
     server_tls: { server_name: poise.test, ca: %[5]q }
 `, driver, fmt.Sprintf("{ cert: %s, key: %s }", cert.CertFile, cert.KeyFile), strings.Join(behind[false], ", "), strings.Join(behind[true], ", "), cert.CertFile))
-			for i, addr := range p.listeners() {
+			for i, addr := range p.listeners(t, 4) {
 				ca := ""
 				if i%2 == 1 {
 					ca = cert.CertFile
@@ -208,7 +208,7 @@ pools:
 					}
 				})
 			}
-			t.Log(grpcPeer(t, cert.CertFile, "soak", p.listeners()[3], soak))
+			t.Log(grpcPeer(t, cert.CertFile, "soak", p.listeners(t, 4)[3], soak))
 		})
 	}
 }

@@ -54,7 +54,7 @@ listeners:
   - { address: 127.0.0.1:0, pool: app, tls: { self_signed: true } }
 pools: { app: { servers: [%s] } }
 `, driver, addr))
-			for i, addr := range p.listeners() {
+			for i, addr := range p.listeners(t, 2) {
 				host, port, _ := strings.Cut(addr, ":")
 				args := []string{"-S", "-h", host, "-p", port}
 				if i == 1 {

@@ -127,7 +127,7 @@ func TestHTTP2Peers(t *testing.T) {
 			p := run(t, fmt.Sprintf(silent+"driver: %s\nlisteners:\n  - name: clear\n    address: 127.0.0.1:0\n    routes:\n%s  - name: tls\n    address: 127.0.0.1:0\n    tls: { certificates: [%s] }\n    routes:\n%[2]spools:\n%[4]s",
 				driver, &routes, cert.YAML(), &pools))
 			for i, ca := range []string{"", cert.CertFile} {
-				host, port, _ := strings.Cut(p.listeners()[i], ":")
+				host, port, _ := strings.Cut(p.listeners(t, 2)[i], ":")
 				base, flags := "http://"+host+":"+port, []string{"--http2-prior-knowledge"}
 				if ca != "" {
 					host = "localhost"

@@ -83,8 +83,8 @@ pools:
   auto: { servers: [%q], http_version: auto, server_tls: { ca: %q, server_name: localhost } }
   node: { servers: [%q], http_version: 2 }
 `, driver, cert.YAML(), plain, strings.TrimPrefix(secured.URL, "https://"), cert.CertFile, node))
-			_, port, _ := strings.Cut(p.listeners()[1], ":")
-			for url, ca := range map[string]string{"http://" + p.listeners()[0]: "", "https://localhost:" + port: cert.CertFile} {
+			_, port, _ := strings.Cut(p.listeners(t, 2)[1], ":")
+			for url, ca := range map[string]string{"http://" + p.listeners(t, 2)[0]: "", "https://localhost:" + port: cert.CertFile} {
 				out, err := exec.Command("node", websocketScript, "call", url, ca, "/plain", "/auto", "/node").CombinedOutput()
 				if want := "offered true\n" + strings.Repeat(wantSockets, 3); err != nil || string(out) != want {
 					t.Errorf("%s: %v\n%s", url, err, out)

@@ -183,20 +183,17 @@ func callStatusOf(status int) int {
 // CutCall appends the trailers that end a call whose answer f has broken off: the client finds the status that it would find without us. Not ok: only a
 // reset can tell it, since it is no call, or since what is sent as trailers there would be taken for a part of a message.
 func (x *Exchange) CutCall(dst msg.Fields, f *fault.Error) (_ msg.Fields, ok bool) {
-	if !x.call.is || x.call.web != NoWeb {
-		return dst, false
-	}
 	switch {
+	case !x.call.is || x.call.web != NoWeb:
+		return dst, false
+	case f.Kind == fault.Timeout && (f.Side == fault.Server || f.Op == fault.ReadBody): // who waits for either side may find out first
+		x.call.status = grpcDeadline
+		return x.statusFields(dst, "the call did not end in time"), true
 	case f.Side == fault.Server && (f.Kind == fault.Closed || f.Kind == fault.Reset):
 		x.call.status = grpcUnavailable
-		dst = x.statusFields(dst, "the server closed the connection in the middle of its answer")
-	case f.Kind == fault.Timeout: // of either side: while both send, either may be waited for when the time is up
-		x.call.status = grpcDeadline
-		dst = x.statusFields(dst, "the call did not end in time")
-	default:
-		return dst, false
+		return x.statusFields(dst, "the server closed the connection in the middle of its answer"), true
 	}
-	return dst, true
+	return dst, false
 }
 
 // callFields appends what a reply of our own to a gRPC call has in place of a body.

@@ -68,9 +68,11 @@ func TestGRPCServerDies(t *testing.T) {
 				if err := first.cmd.Process.Kill(); err != nil {
 					t.Fatal(err)
 				}
+				_ = first.cmd.Wait() // until then the kernel may still take connections for it
 				if got := client.line(t); got != want {
 					t.Errorf("the call's status is %q, want %q", got, want)
 				}
+				_, _ = fmt.Fprintln(client.in)
 				if got := client.line(t); got != after {
 					t.Errorf("the next call's status is %q, want %q", got, after)
 				}
@@ -115,6 +117,7 @@ pools: { app: { servers: [%q], http_version: 2 }, endless: { servers: [%q], http
 				if got := client.line(t); got != want {
 					t.Errorf("%s: after the route's time the status is %q, want %q", kind, got, want)
 				}
+				_, _ = fmt.Fprintln(client.in)
 				if got, want := client.line(t), "OK "; got != want {
 					t.Errorf("%s: the next call's status is %q, want %q", kind, got, want)
 				}

@@ -4,7 +4,8 @@
 //	                            health from then on: SERVING or NOT_SERVING
 //	grpc call ADDRESS CASE...   does the cases, and ends with an error if one fails; CA= names the file of who has signed the server's certificate
 //	grpc spread ADDRESS N       makes N calls over one connection, and prints how many each server has answered
-//	grpc hold ADDRESS CALL      makes a call that does not end by itself, prints the server's name, and what the call comes to, and then another call
+//	grpc hold ADDRESS CALL      makes a call that does not end by itself, prints the server's name, what the call comes to, and, after a line of standard
+//	                            input, another call
 //	grpc soak ADDRESS FOR       makes calls of all kinds for a time, and counts those that fail
 package main
 

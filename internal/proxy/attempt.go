@@ -9,6 +9,7 @@ import (
 	"poise/internal/fault"
 	"poise/internal/fiber"
 	"poise/internal/h1"
+	"poise/internal/h2"
 	"poise/internal/msg"
 	"poise/internal/mux"
 	"poise/internal/upstream"
@@ -111,7 +112,12 @@ func (e *serving) serverFault(op fault.Op, err error) *fault.Error {
 	if upstream.Left(e.c) {
 		return upstream.ClientFault(op, e.c)
 	}
-	return &fault.Error{Side: fault.Server, Op: op, Kind: upstream.KindOf(err), Safe: errors.Is(err, mux.ErrRefused), Err: err}
+	kind := upstream.KindOf(err)
+	var reset *mux.ResetError
+	if errors.As(err, &reset) && reset.Code == h2.Cancel && e.until != 0 && e.now() >= e.until {
+		kind = fault.Timeout // a server that was told the time of a call gives up when we do
+	}
+	return &fault.Error{Side: fault.Server, Op: op, Kind: kind, Safe: errors.Is(err, mux.ErrRefused), Err: err}
 }
 
 // readAnswer reads heads until the final response's.

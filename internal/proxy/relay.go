@@ -73,7 +73,7 @@ func (e *serving) relay() bool {
 // has reset the call alone has said what it means by that.
 func (e *serving) cutCall(f *fault.Error) bool {
 	var reset *mux.ResetError
-	if e.s.tell.Length != msg.Chunked || errors.As(f.Err, &reset) {
+	if e.s.tell.Length != msg.Chunked || (f.Kind == fault.Reset && errors.As(f.Err, &reset)) {
 		return false
 	}
 	trailers, ok := e.s.x.CutCall(e.s.fields[:0], f)

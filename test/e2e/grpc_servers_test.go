@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,6 +82,9 @@ func TestGRPCServerDies(t *testing.T) {
 	}
 }
 
+// asleep is the request of a call whose server sleeps for a minute before it answers: one message with the size and the microseconds.
+const asleep = "\x00\x00\x00\x00\x09\x12\x07\x08\x01\x10\x80\x8e\xce\x1c"
+
 // TestGRPCDeadlines has calls take longer than they may, by what the client says and by what the route says.
 func TestGRPCDeadlines(t *testing.T) {
 	addr := grpcServer(t, "server", nil).first
@@ -96,6 +100,7 @@ func TestGRPCDeadlines(t *testing.T) {
 listeners:
   - { address: 127.0.0.1:0, pool: endless }
   - { address: 127.0.0.1:0, routes: [{ pool: app, timeouts: { request: 300ms } }] }
+  - { address: 127.0.0.1:0, pool: app }
 pools: { app: { servers: [%q], http_version: 2 }, endless: { servers: [%q], http_version: 2 } }
 `, driver, addr, endless))
 			// curl says what the client allows, and itself keeps to nothing. Neither does the server: gRPC's own would end the call itself.
@@ -109,6 +114,27 @@ pools: { app: { servers: [%q], http_version: 2 }, endless: { servers: [%q], http
 			case <-time.After(testkit.Patience):
 				t.Error("the server does not hear that the time is up")
 			}
+			// gRPC's own server resets such a call, at about the same time.
+			client := &http.Client{Transport: &http.Transport{Protocols: new(http.Protocols)}, Timeout: testkit.Patience}
+			client.Transport.(*http.Transport).Protocols.SetUnencryptedHTTP2(true)
+			url := "http://" + p.listeners(t, 3)[2] + "/grpc.testing.TestService/StreamingOutputCall"
+			var wg sync.WaitGroup
+			for range 30 {
+				wg.Go(func() {
+					r, _ := http.NewRequest(http.MethodPost, url, strings.NewReader(asleep))
+					r.Header = http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}, "Grpc-Timeout": {"200m"}}
+					resp, err := client.Do(r)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					defer resp.Body.Close()
+					if got := resp.Header.Get("Grpc-Status"); got != "4" {
+						t.Errorf("a call of 200 ms ends with status %s: %s", got, resp.Header.Get("Grpc-Message"))
+					}
+				})
+			}
+			wg.Wait()
 			for kind, want := range map[string]string{
 				"download": "DeadlineExceeded the server did not answer in time",
 				"both":     "DeadlineExceeded the call did not end in time",

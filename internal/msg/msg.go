@@ -57,7 +57,7 @@ type Request struct {
 	// Query is the raw query with its "?", byte-exact, or empty.
 	Query   []byte
 	Version Version
-	// Protocol is what an extended CONNECT of HTTP/2 asks for (RFC 8441), whose Method is then CONNECT; else empty.
+	// Protocol is what an extended CONNECT of HTTP/2 asks for (RFC 8441); else empty. Method is then GET, by which HTTP/1.1 asks for the same.
 	Protocol []byte
 
 	Fields Fields // all fields as they came, Host, Content-Length and hop-by-hop ones among them

@@ -521,6 +521,9 @@ func (s *Stream) Finish(code h2.Code) {
 	}
 	if s.id != 0 && c.streams[s.id] == s {
 		delete(c.streams, s.id)
+		if code == h2.NoError && !c.client && !s.finished { // it is not whole
+			code = h2.Cancel
+		}
 		if c.err == nil {
 			_ = c.reset(s.id, code)
 		}

@@ -25,10 +25,13 @@ type relaying struct {
 // way is one of its directions.
 type way struct {
 	from, to side
-	of       relay.Side
+	of       relay.Side // from
 	src      source
 	piece    piece
 	sent     int64
+	sending  bool
+	over     bool // from has said all
+	cut      bool // to has not got all that came
 }
 
 // relayStreams is a fiber's work until both sides have ended. It reports whether the client's connection goes on.
@@ -39,14 +42,9 @@ func (e *serving) relayStreams() bool {
 	e.p.stats.UpgradeBegun(e.s.x.Route.ID)
 	e.c.begin(false)
 	e.u.begin(false)
-	for _, w := range []*way{&t.up, &t.down} {
-		w.to.WriteBy(0)
-		w.to.StallAfter(t.idle)
-	}
 	e.s.task.Start(e.p.loop, t.passUp)
 	t.pass(&t.down)
 	e.s.task.Wait()
-	e.s.x.Status = e.s.tell.Status
 	return e.endUpgrade(t.end, t.up.sent, t.down.sent)
 }
 
@@ -55,70 +53,77 @@ func (t *relaying) passUp() {
 	finished := false
 	defer func() {
 		if !finished {
-			t.stop(relay.Nobody, errPanicked)
+			t.stop(relay.End{Err: errPanicked, Broken: true})
 		}
 	}()
 	t.pass(&t.up)
 	finished = true
 }
 
+var errPanicked = errors.New("a fiber of the relay has panicked")
+
 // pass is one direction's fiber.
 func (t *relaying) pass(w *way) {
-	for !t.over {
-		w.from.ReadBy(t.idleBy())
-		err := w.from.Next()
-		switch {
-		case t.over:
-			return
-		case err == nil:
-		case errors.Is(err, io.EOF):
-			if t.idle == 0 || t.idle > relay.HalfIdle {
-				t.idle = relay.HalfIdle
-			}
-			t.moved = t.e.now()
-			t.wakeOther(w)
-			if err := w.to.CloseWrite(); err != nil {
-				t.stop(other(w.of), err)
-			}
-			return
-		case errors.Is(err, os.ErrDeadlineExceeded) && t.e.now() < t.idleBy():
-			continue // the other direction has moved something meanwhile
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			t.stop(relay.Nobody, relay.ErrIdle)
-			return
-		default:
-			t.stop(w.of, err)
-			return
+	for !t.over && !w.over {
+		by, now := t.idleBy(), t.e.now()
+		if by != 0 && by <= now { // something is on its way
+			by = now.Add(t.idle)
+		}
+		w.from.ReadBy(by)
+		if err := w.from.Next(); err != nil {
+			t.ended(w, err)
+			continue
 		}
 		b := w.from.Buffered()
 		w.src.own(b)
 		w.piece = piece{from: &w.src}
-		if _, err := w.to.send(&w.piece); err != nil {
-			t.stop(other(w.of), err)
-			return
-		}
+		w.to.WriteBy(0)
+		w.to.StallAfter(t.idle)
+		w.sending = true
+		_, err := w.to.send(&w.piece)
+		w.sending = false
 		w.from.Discard(len(b))
+		if err != nil {
+			w.cut = true
+			t.stop(relay.EndBy(t.other(w).of, true, err))
+			continue
+		}
 		w.sent += int64(len(b))
 		t.moved = t.e.now()
 	}
-}
-
-func other(s relay.Side) relay.Side {
-	if s == relay.First {
-		return relay.Second
+	if !t.end.Broken && !w.cut {
+		_ = w.to.CloseWrite() // if that side has broken, the other way finds it
 	}
-	return relay.First
 }
 
-// wakeOther has the other direction wait no longer than is allowed now.
-func (t *relaying) wakeOther(w *way) {
-	o := &t.up
-	if w == o {
-		o = &t.down
+// ended is what follows when nothing comes.
+func (t *relaying) ended(w *way, err error) {
+	switch {
+	case t.over:
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		if t.e.now() >= t.idleBy() && !t.other(w).sending { // else the other way has moved something, or is about to
+			t.stop(relay.End{Err: relay.ErrIdle})
+		}
+	case errors.Is(err, io.EOF):
+		w.over = true
+		t.moved = t.e.now()
+		if t.idle == 0 || t.idle > relay.HalfIdle {
+			t.idle = relay.HalfIdle
+		}
+		t.other(w).from.ReadBy(t.idleBy())
+	default:
+		t.stop(relay.EndBy(w.of, false, err))
 	}
-	o.from.ReadBy(t.idleBy())
 }
 
+func (t *relaying) other(w *way) *way {
+	if w == &t.up {
+		return &t.down
+	}
+	return &t.up
+}
+
+// idleBy is when nothing has moved for too long; 0: never.
 func (t *relaying) idleBy() clock.Instant {
 	if t.idle == 0 {
 		return 0
@@ -126,17 +131,19 @@ func (t *relaying) idleBy() clock.Instant {
 	return t.moved.Add(t.idle)
 }
 
-var errPanicked = errors.New("the relay has panicked")
-
 var errRelayOver = errors.New("the relay is over")
 
-// stop ends both directions.
-func (t *relaying) stop(by relay.Side, err error) {
+// stop ends both directions. Where no side has broken, each still says to the other that there is no more.
+func (t *relaying) stop(end relay.End) {
 	if t.over {
 		return
 	}
-	t.over = true
-	t.end = relay.End{By: by, Err: err, Broken: by != relay.Nobody}
-	t.e.c.Interrupt(errRelayOver)
-	t.e.u.Interrupt(errRelayOver)
+	t.over, t.end = true, end
+	for _, side := range []side{t.e.c, t.e.u} {
+		if end.Broken {
+			side.Interrupt(errRelayOver)
+		} else {
+			side.ReadBy(t.e.now())
+		}
+	}
 }

@@ -7,6 +7,8 @@ package relay
 
 import (
 	"errors"
+	"io"
+	"os"
 	"time"
 
 	"poise/internal/clock"
@@ -71,6 +73,18 @@ type End struct {
 	Err error
 	// Broken tells that the side's connection broke, so that the other's should not end as if all had been said.
 	Broken bool
+}
+
+// EndBy is the end that a side brings about by err: with what it sends, or by what it does not take.
+func EndBy(s Side, taking bool, err error) End {
+	switch {
+	case errors.Is(err, fiber.ErrStopped):
+		return End{Err: err}
+	case taking && errors.Is(err, os.ErrDeadlineExceeded):
+		return End{By: s, Err: ErrIdle}
+	}
+	// Behind a filter, an end of the socket alone is how many leave: all that was said is passed on. But it may be no end of what was to be said.
+	return End{By: s, Err: err, Broken: taking || !errors.Is(err, io.ErrUnexpectedEOF)}
 }
 
 // Start passes on what is unread, and then all that comes. It is called in a fiber of the connections' loop, and does not wait.

@@ -185,15 +185,12 @@ func (w *way) ended(err error) (waits bool) {
 		w.over = true
 		r.halve()
 		_ = w.to.CloseWrite() // if the other side has broken, the other way finds that
-	case errors.Is(err, fiber.ErrStopped):
-		r.stop(w, End{Err: err})
 	default:
 		by := w.from
 		if other := w.to.Broken(); other != nil && by.Broken() == nil && errors.Is(err, other) { // it is interrupted, since the other side has broken
 			by = w.to
 		}
-		// Behind a filter, an end of the socket alone is how many leave: all that was said is passed on. But it may be no end of what was to be said.
-		r.stop(w, End{By: r.side(by), Err: err, Broken: !errors.Is(err, io.ErrUnexpectedEOF)})
+		r.stop(w, EndBy(r.side(by), false, err))
 	}
 	return false
 }
@@ -203,10 +200,8 @@ func (w *way) refused(err error) {
 	r := w.r
 	switch broken := w.from.Broken(); {
 	case r.stopped:
-	case errors.Is(err, fiber.ErrStopped):
-		r.stop(w, End{Err: err})
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		r.stop(w, End{By: r.side(w.to), Err: ErrIdle})
+	case errors.Is(err, fiber.ErrStopped), errors.Is(err, os.ErrDeadlineExceeded):
+		r.stop(w, EndBy(r.side(w.to), true, err))
 	case broken != nil && errors.Is(err, broken): // it is interrupted, since where the bytes come from has broken
 		r.stop(w, End{By: r.side(w.from), Err: err, Broken: true})
 	default:

@@ -358,6 +358,41 @@ func TestRS14APeerThatReadsNothing(t *testing.T) {
 	}
 }
 
+// TestRS14AServerThatReadsNothing: its windows are wide, but its socket takes nothing more. The body that is on its way is given up after its time, and with it
+// the connection, since nothing else can be sent on that either. Without a body it is after the connection's own time.
+func TestRS14AServerThatReadsNothing(t *testing.T) {
+	l := one(t)
+	for _, body := range []bool{true, false} {
+		cfg := config(nil)
+		if cfg.Write = time.Minute; !body {
+			cfg.Write = 100 * time.Millisecond
+		}
+		s, p := asClient(t, l, cfg)
+		p.settings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
+		p.window(0, 1<<30)
+		p.sync()
+		errs := make(chan error, 1)
+		st := s.open(1)[0]
+		s.fiber(func() {
+			defer st.Finish(h2.Cancel)
+			if body {
+				st.StallAfter(100 * time.Millisecond)
+			}
+			err := ask(st, false)
+			for piece := make([]byte, 1<<20); err == nil; {
+				_, err = st.Send(false, [][]byte{piece}, len(piece), false, nil)
+			}
+			errs <- err
+		})
+		if err := got(t, errs); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("Send = %v, want %v", err, os.ErrDeadlineExceeded)
+		}
+		s.eventually("end of the connection", s.c.Over)
+		p.close()
+		s.ended()
+	}
+}
+
 // TestUrgency: what is more urgent goes first, and equal ones take turns.
 func TestUrgency(t *testing.T) {
 	errs := make(chan error, 10)

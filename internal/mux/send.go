@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"time"
 
 	"poise/internal/clock"
 	"poise/internal/h2"
@@ -238,6 +239,9 @@ func (c *Conn) write() {
 		if len(c.bufs) == 0 {
 			break
 		}
+		if c.client {
+			c.fc.StallAfter(c.patience())
+		}
 		err := c.fc.Send(c.bufs...)
 		clear(c.bufs)
 		c.landed(err == nil)
@@ -260,6 +264,17 @@ func (c *Conn) write() {
 	} else if c.err != nil {
 		c.fc.Abort()
 	}
+}
+
+// patience is how long a server may take nothing of a send: the least that a stream allows whose frame is in it. None of the others could go on either.
+func (c *Conn) patience() time.Duration {
+	d := c.cfg.Write
+	for _, g := range c.gathered {
+		if s := g.s.stall; s > 0 && (d == 0 || s < d) {
+			d = s
+		}
+	}
+	return d
 }
 
 // gathered is a frame that is being sent.

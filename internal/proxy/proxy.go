@@ -73,8 +73,9 @@ type Loop struct {
 // flushEvery is how long a log record may wait for others.
 const flushEvery = 100 * time.Millisecond
 
-// linkHead is how long a frame of a server's may be under way, and linkIdle how long a connection of HTTP/2 to one may be idle that has served nothing yet.
-const linkHead, linkIdle = 10 * time.Second, time.Minute
+// linkHead is how long a frame of a server's may be under way, linkIdle how long a connection of HTTP/2 to one may be idle that has served nothing yet, and
+// linkWrite how long it may take nothing where no route's timeouts say less.
+const linkHead, linkIdle, linkWrite = 10 * time.Second, time.Minute, time.Minute
 
 // New returns what serves clients on l. s and log are the loop's own; log may be nil.
 func New(l *fiber.Loop, cfg *Config, s *stats.Loop, log *accesslog.Shard) *Loop {
@@ -86,7 +87,7 @@ func New(l *fiber.Loop, cfg *Config, s *stats.Loop, log *accesslog.Shard) *Loop 
 		cfg: cfg, loop: l, stats: s, log: log, random: rand.NewChaCha8(seed), muxes: map[*Listener]*mux.Config{},
 		up: upstream.New(l, s, share(cfg.IdlePerServer, cfg.Loops), cfg.Upstream),
 	}
-	p.up.Multiplex(mux.Config{Heads: &cfg.Heads, Idle: linkIdle, Head: linkHead})
+	p.up.Multiplex(mux.Config{Heads: &cfg.Heads, Idle: linkIdle, Head: linkHead, Write: linkWrite})
 	p.shaking.most = share(cfg.Handshakes, cfg.Loops)
 	mine := &cfg.Spread.loops[l.Index]
 	mine.p, p.load = p, &mine.load

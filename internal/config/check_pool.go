@@ -11,7 +11,7 @@ func (c *checker) pool(p *Pool) {
 		const what, hint = "http_version: auto is what servers choose over TLS, and there is no server_tls", "write 2 for servers that speak HTTP/2 in clear text"
 		c.complain(&p.HTTPVersion, what, hint)
 	}
-	if p.GRPCWeb && p.HTTPVersion == "1.1" && c.good(&p.HTTPVersion) {
+	if p.GRPCWeb && p.HTTPVersion == "1.1" && !c.broken[&p.HTTPVersion] {
 		c.complain(&p.GRPCWeb, "grpc_web: true is for servers of gRPC, and those speak HTTP/2", "write http_version: 2 beside it")
 	}
 	if c.good(&p.Name) && !isPlainName(p.Name) {

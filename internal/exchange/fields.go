@@ -239,8 +239,12 @@ func (x *Exchange) ResponseFields(dst msg.Fields, resp *msg.Response, trailers b
 		case f.ID == msg.Host:
 		case f.ID == msg.Trailer && !trailers:
 		case f.ID == msg.SecWebSocketAccept && x.upgrade.connect:
-		case f.ID == msg.ContentType && x.AnswersWeb(resp):
-			dst = append(dst, msg.Field{Name: nameContentType, Value: x.webType(f.Value), ID: msg.ContentType})
+		case f.ID == msg.ContentType && x.call.web != NoWeb:
+			kept := *f
+			if suffix, ok := x.webSuffix(f.Value); ok {
+				kept.Value = x.mediaType(x.call.web, suffix)
+			}
+			dst = append(dst, kept)
 		case f.ID == msg.Other && len(x.Route.HSTS) > 0 && msg.EqualFold(f.Name, "strict-transport-security"): // there must be one (RFC 6797 section 7.1)
 		case len(resp.Connection) > 0 && listed(resp.Connection, f):
 		default:

@@ -49,15 +49,6 @@ func after(kind []byte, media string) (suffix []byte, ok bool) {
 	return suffix, len(suffix) == 0 || suffix[0] == '+' || suffix[0] == ';'
 }
 
-// webType is the type of an answer for the client, where the server's is gRPC's; nil: the answer is none of a call.
-func (x *Exchange) webType(kind []byte) []byte {
-	suffix, ok := after(kind, grpcType)
-	if !ok {
-		return nil
-	}
-	return x.mediaType(x.call.web, suffix)
-}
-
 // mediaType makes one in memory of the exchange.
 func (x *Exchange) mediaType(w Web, suffix []byte) []byte {
 	from := len(x.scratch)
@@ -67,10 +58,15 @@ func (x *Exchange) mediaType(w Web, suffix []byte) []byte {
 
 // AnswersWeb tells whether the answer's body is to be translated.
 func (x *Exchange) AnswersWeb(resp *msg.Response) bool {
-	if x.call.web == NoWeb {
-		return false
-	}
 	kind, _ := resp.Fields.Get(msg.ContentType)
-	_, ok := after(kind, grpcType)
+	_, ok := x.webSuffix(kind)
 	return ok
+}
+
+// webSuffix is what follows an answer's media type, if it is one of a call to be translated.
+func (x *Exchange) webSuffix(kind []byte) (suffix []byte, ok bool) {
+	if x.call.web == NoWeb {
+		return nil, false
+	}
+	return after(kind, grpcType)
 }

@@ -12,13 +12,12 @@ import (
 
 // web translates a body between gRPC-Web and gRPC as it passes: exchange.Web says what that is.
 type web struct {
-	decodes  bool    // the request's body, from base64
-	encodes  bool    // the answer's body, to base64
-	broken   bool    // what came cannot be translated
-	finished bool    // the trailers are in the body
-	part     [4]byte // characters that make no byte yet
-	n        int     // so many
-	mem      []byte
+	decodes bool    // the request's body, from base64
+	encodes bool    // the answer's body, to base64
+	broken  bool    // what came cannot be translated
+	part    [4]byte // characters that make no byte yet
+	n       int     // so many
+	mem     []byte
 }
 
 var errBase64 = errors.New("the body is no base64")
@@ -64,8 +63,7 @@ func (w *web) decode(b *source) error {
 
 // encode makes one piece of all. Each is padded for itself, as the protocol allows.
 func (w *web) encode(b *source) {
-	all := b.join()
-	w.mem = base64.StdEncoding.AppendEncode(w.mem[:0], all)
+	w.mem = base64.StdEncoding.AppendEncode(w.mem[:0], b.join())
 	b.none()
 	b.add(w.mem)
 }
@@ -75,10 +73,6 @@ const trailersFlag = 0x80
 
 // finish adds the trailers to the last pieces, which were passed.
 func (w *web) finish(b *source) {
-	if w.finished {
-		return
-	}
-	w.finished = true
 	tail := []byte{trailersFlag, 0, 0, 0, 0}
 	for _, f := range b.trailers() {
 		tail = append(append(append(append(tail, bytes.ToLower(f.Name)...), ": "...), f.Value...), "\r\n"...)

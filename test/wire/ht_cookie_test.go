@@ -32,7 +32,7 @@ func getWith(t *testing.T, p *testkit.Poise, path, cookie string) *testkit.Respo
 func TestHT7AffinityCookie(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
-		one, two, other := named(t, "one"), named(t, "two"), named(t, "other")
+		one, two, other := named(t, "one.test"), named(t, "two.test"), named(t, "other") // with a letter that no cookie has
 		p := testkit.Start(t, s, fmt.Sprintf(`
 listeners: [{ name: web, address: "127.0.0.1:0", pool: app, routes: [{ match: { path: /other/* }, pool: other }] }]
 pools:
@@ -47,11 +47,11 @@ pools:
 				t.Fatalf("%s gave the cookie %q, and before %q", r.Body, token, tokens[r.Body])
 			}
 			tokens[r.Body] = token
-			if raw := r.Header.Get("Set-Cookie"); strings.Contains(raw, "127.0.0.1") || !strings.Contains(raw, "HttpOnly") || strings.HasPrefix(token, r.Body) {
+			if raw := r.Header.Get("Set-Cookie"); strings.Contains(raw, "127.0.0.1") || !strings.Contains(raw, "HttpOnly") || strings.Contains(raw, r.Body) {
 				t.Errorf("Set-Cookie: %s, want HttpOnly and nothing of the server", raw)
 			}
 		}
-		if len(tokens) != 2 || tokens["one"] == tokens["two"] {
+		if len(tokens) != 2 || tokens["one.test"] == tokens["two.test"] {
 			t.Fatalf("cookies %v, want one for each of two servers", tokens)
 		}
 		otherToken := tokenOf(getWith(t, p, "/other/", ""), "aff")
@@ -63,15 +63,19 @@ pools:
 				}
 			}
 		}
-		if !strings.Contains(strings.ToLower(one.Got()+two.Got()), "cookie: a=b; aff=") {
+		got := one.Got() + two.Got()
+		if s.HTTP2 || s.ServerHTTP2 { // whose names are in lower case
+			got = strings.ReplaceAll(got, "cookie: ", "Cookie: ")
+		}
+		if !strings.Contains(got, "Cookie: a=b; aff=") {
 			t.Error("the client's cookies did not reach the server")
 		}
-		flipped := []byte(tokens["one"])
+		flipped := []byte(tokens["one.test"])
 		flipped[3] ^= 1
 		forged := map[string]string{
-			"another pool's": otherToken, "flipped": string(flipped), "an address": one.Addr, "a name": "one", "a number": "0", "empty": "", "8 KiB": strings.Repeat("A", 8<<10),
-			"cut": tokens["one"][:21], "longer": tokens["one"] + "A", "quoted": `"` + tokens["one"] + `"`, "other case": strings.ToUpper(tokens["one"]),
-			"path": "../" + tokens["one"],
+			"another pool's": otherToken, "flipped": string(flipped), "an address": one.Addr, "a name": "one.test", "a number": "0", "empty": "", "8 KiB": strings.Repeat("A", 8<<10),
+			"cut": tokens["one.test"][:21], "longer": tokens["one.test"] + "A", "quoted": `"` + tokens["one.test"] + `"`, "other case": strings.ToUpper(tokens["one.test"]),
+			"path": "../" + tokens["one.test"],
 		}
 		for name, token := range forged {
 			got := map[string]bool{}
@@ -86,11 +90,11 @@ pools:
 				t.Errorf("%s: requests went to %v alone, want both in turn", name, got)
 			}
 		}
-		if r := getWith(t, p, "/other/", "aff="+tokens["one"]); r.Body != "other" || tokenOf(r, "aff") != otherToken {
+		if r := getWith(t, p, "/other/", "aff="+tokens["one.test"]); r.Body != "other" || tokenOf(r, "aff") != otherToken {
 			t.Errorf("a cookie of pool app led to %s in pool other", r.Body)
 		}
 		// Two cookies of the name: the first that can be read counts.
-		if r := getWith(t, p, "/", "aff=; aff="+tokens["two"]+"; aff="+tokens["one"]); r.Body != "two" {
+		if r := getWith(t, p, "/", "aff=; aff="+tokens["two.test"]+"; aff="+tokens["one.test"]); r.Body != "two.test" {
 			t.Errorf("of several cookies another than the first counted: %s", r.Body)
 		}
 	})

@@ -39,7 +39,9 @@ func TestHT8LogLinesParseBack(t *testing.T) {
 		for _, tt := range tests {
 			c := testkit.Dial(t, p.Addr)
 			c.Send(tt.request)
-			_, _ = c.TryRead("GET")
+			if _, err := c.TryRead("GET"); err != nil && !(s.HTTP2 && isReset(err)) { // by which HTTP/2 refuses what is malformed
+				t.Errorf("%s: no answer: %v", tt.name, err)
+			}
 		}
 		ids := []string{`","status":200,"x":"`, "\xff\xfe", "\u202e\u2028", `\`, strings.Repeat("i", 128)}
 		for _, id := range ids {

@@ -227,7 +227,7 @@ pools: { app: { servers: [%s] } }
 			drip(c, tt.drip)
 			r := c.Read("POST")
 			wantResponse(t, tt.name, r, 408, slowBody)
-			if d := time.Since(begin); !saysClose(s, r) || d < tt.least || d > tt.least+5*time.Second {
+			if d := time.Since(begin); !saysClose(s, r) || d < tt.least || d > tt.least+2*time.Second {
 				t.Errorf("%s: refused after %v, close %v, want %v", tt.name, d, r.Close, tt.least)
 			}
 			wantClosed(t, c)

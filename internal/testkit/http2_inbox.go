@@ -83,12 +83,18 @@ func (x *inbox) readBy(t time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.deadline = t
-	if !t.IsZero() {
-		time.AfterFunc(time.Until(t), func() {
-			x.mu.Lock() // so that nobody is between looking at the time and waiting
-			defer x.mu.Unlock()
-			x.came.Broadcast()
-		})
-	}
+	broadcastAt(x.came, t)
 	x.came.Broadcast()
+}
+
+// broadcastAt wakes who waits for c when a time has come; zero: never.
+func broadcastAt(c *sync.Cond, t time.Time) {
+	if t.IsZero() {
+		return
+	}
+	time.AfterFunc(time.Until(t), func() {
+		c.L.Lock() // so that nobody is between looking at the time and waiting
+		defer c.L.Unlock()
+		c.Broadcast()
+	})
 }

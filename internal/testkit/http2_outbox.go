@@ -99,11 +99,5 @@ func (x *outbox) writeBy(t time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.deadline = t
-	if !t.IsZero() {
-		time.AfterFunc(time.Until(t), func() {
-			x.mu.Lock() // so that nobody is between looking at the time and waiting
-			defer x.mu.Unlock()
-			x.changed.Broadcast()
-		})
-	}
+	broadcastAt(x.changed, t)
 }

@@ -166,28 +166,38 @@ func TestQueueAfterAnAttempt(t *testing.T) {
 	})
 }
 
+// behindAnother is Poise before a server that has as much to do as it may, until release.
+func behindAnother(t *testing.T, s testkit.Setup) (p *testkit.Poise, release func()) {
+	t.Helper()
+	goOn := make(chan struct{})
+	server := testkit.Serve(t, testkit.Paths(scripts{
+		"/hold": func(p *testkit.Peer, _ string) bool {
+			<-goOn
+			return p.Send("HTTP/1.1 204 No Content\r\n\r\n") == nil
+		},
+		"/up": echoBody,
+	}))
+	p = testkit.Start(t, s, fmt.Sprintf("listen: 127.0.0.1:0\nservers: [%q]\nmax_requests: 1\n", server.Addr))
+	first := testkit.Dial(t, p.Addr)
+	first.Send(getOf("/hold"))
+	testkit.Eventually(t, "request at the server", func() bool { return strings.Contains(server.Got(), "/hold") })
+	return p, func() {
+		t.Helper()
+		close(goOn)
+		wantResponse(t, "the first", first.Read("GET"), 204, "")
+	}
+}
+
 // A request with a body that comes as it goes waits like others, and none of it is lost.
 func TestQueueWithBody(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
-		release := make(chan struct{})
-		server := testkit.Serve(t, testkit.Paths(scripts{
-			"/hold": func(p *testkit.Peer, _ string) bool {
-				<-release
-				return p.Send("HTTP/1.1 204 No Content\r\n\r\n") == nil
-			},
-			"/up": echoBody,
-		}))
-		p := testkit.Start(t, s, fmt.Sprintf("listen: 127.0.0.1:0\nservers: [%q]\nmax_requests: 1\n", server.Addr))
-		first := testkit.Dial(t, p.Addr)
-		first.Send(getOf("/hold"))
-		testkit.Eventually(t, "request at the server", func() bool { return strings.Contains(server.Got(), "/hold") })
+		p, release := behindAnother(t, s)
 		body := string(testkit.Pattern(7, 300<<10))
 		c := testkit.Dial(t, p.Addr)
 		c.Send(fmt.Sprintf("PUT /up HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", len(body), body[:100<<10]))
 		testkit.Eventually(t, "upload in the queue", func() bool { return waiting(p) == 1 })
-		close(release)
-		wantResponse(t, "the first", first.Read("GET"), 204, "")
+		release()
 		c.Send(body[100<<10:])
 		if r := c.Read("PUT"); r.StatusCode != 200 || r.Body != body {
 			t.Errorf("PUT = %d with %d bytes (%v), want 200 with %d", r.StatusCode, len(r.Body), r.Err, len(body))
@@ -199,24 +209,12 @@ func TestQueueWithBody(t *testing.T) {
 func TestQueueWithBodyThatEndsMeanwhile(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
-		release := make(chan struct{})
-		server := testkit.Serve(t, testkit.Paths(scripts{
-			"/hold": func(p *testkit.Peer, _ string) bool {
-				<-release
-				return p.Send("HTTP/1.1 204 No Content\r\n\r\n") == nil
-			},
-			"/up": echoBody,
-		}))
-		p := testkit.Start(t, s, fmt.Sprintf("listen: 127.0.0.1:0\nservers: [%q]\nmax_requests: 1\n", server.Addr))
-		first := testkit.Dial(t, p.Addr)
-		first.Send(getOf("/hold"))
-		testkit.Eventually(t, "request at the server", func() bool { return strings.Contains(server.Got(), "/hold") })
+		p, release := behindAnother(t, s)
 		c := testkit.Dial(t, p.Addr)
 		c.Send("PUT /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
 		testkit.Eventually(t, "upload in the queue", func() bool { return waiting(p) == 1 })
 		c.Send("0\r\n\r\n")
-		close(release)
-		wantResponse(t, "the first", first.Read("GET"), 204, "")
+		release()
 		wantResponse(t, "the upload", c.Read("PUT"), 200, "")
 	})
 }

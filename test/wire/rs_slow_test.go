@@ -115,11 +115,8 @@ func TestRS14StalledWriteIsGivenUp(t *testing.T) {
 func TestRS14SlowReader(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
-		body, write := testkit.Pattern(3, 16<<20), "timeouts: { write: 400ms }"
-		if s.HTTP2 { // where the client's system does not take on its own what is more than a window
-			write = "timeouts: { write: 2s }"
-		}
-		p, _ := before(t, s, scripts{"/": testkit.Reply(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body))}, write)
+		body := testkit.Pattern(3, 16<<20)
+		p, _ := before(t, s, scripts{"/": testkit.Reply(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body))}, "timeouts: { write: 400ms }")
 		c := testkit.Dial(t, p.Addr)
 		c.Send(getOf("/"))
 		h := sha256.New()

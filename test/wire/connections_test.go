@@ -79,7 +79,7 @@ func isOpen(raw syscall.RawConn) bool {
 // ends are a connection's addresses, as one of its sides sees them.
 type ends struct{ local, remote string }
 
-// established are the connections whose sides the kernel has as open. Poise's side is not any more as soon as it is closed, though the end that follows may come
+// established are the connections whose sides the kernel has as open. Poise's side is not, as soon as it is closed, though the end that follows may come
 // to the server later than the next connection, on another processor. It takes its time.
 func established(t *testing.T) map[ends]bool {
 	t.Helper()

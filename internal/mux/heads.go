@@ -86,7 +86,10 @@ func (c *Conn) head(f h2.Frame, block []byte) error {
 		if err := c.dec.Skip(block); err != nil {
 			return err
 		}
-		if c.wasReset(f.Stream) {
+		switch {
+		case c.wasReset(f.Stream) && !c.client && !end: // a client's second head is its trailers, whether or not its stream goes on
+			return &h2.Error{Code: h2.ProtocolError, Stream: f.Stream, Reason: "trailers that do not end the stream"}
+		case c.wasReset(f.Stream):
 			return c.glitch(1)
 		}
 		return &h2.Error{Code: h2.StreamClosed, Reason: "HEADERS of a stream that has ended"}

@@ -337,6 +337,30 @@ func TestRefusedStreams(t *testing.T) {
 	s.ended()
 }
 
+// TestTrailersAfterTheReset: what a client sends of a request that was answered before its end is passed over, but not what no request may have.
+func TestTrailersAfterTheReset(t *testing.T) {
+	s, p := asServer(t, one(t), config(func(st *mux.Stream) {
+		_ = respond(st, "early")
+		st.Finish(h2.NoError)
+	}))
+	p.settings()
+	for id := range uint32(3) {
+		p.request(2*id+1, false)
+		p.wantHead(2*id+1, false, ":status: 200; content-length: 5")
+		p.body(2*id+1, len("early"))
+		p.wantReset(2*id+1, http2.ErrCodeNo)
+	}
+	p.data(1, false, "on its way")
+	p.headers(1, true, "x", "y")
+	p.quiet()
+	p.headers(3, false, "x", "y")
+	p.wantReset(3, http2.ErrCodeProtocol)
+	p.headers(5, true, "x", "y") // the tables are still equal
+	p.quiet()
+	p.close()
+	s.ended()
+}
+
 // TestResetsWakeWhoWaits: whatever the fiber waits for, it hears of the reset, and of the connection's end.
 func TestResetsWakeWhoWaits(t *testing.T) {
 	large := make([]byte, 1<<20)

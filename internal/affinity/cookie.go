@@ -164,5 +164,5 @@ const maxValue = 64
 // value returns the cookie's value in a request's fields. present tells whether the cookie is there at all, be it too long to
 // be one of ours.
 func (c *Cookie) value(fields msg.Fields) (value []byte, present bool) {
-	return cookieValue(fields, c.name, maxValue)
+	return fields.Cookie(c.name, maxValue)
 }

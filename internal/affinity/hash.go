@@ -46,7 +46,7 @@ const anyLength = 1 << 30
 
 func (h *Hash) value(fields msg.Fields) []byte {
 	if h.cookie != "" {
-		value, _ := cookieValue(fields, h.cookie, anyLength)
+		value, _ := fields.Cookie(h.cookie, anyLength)
 		return value
 	}
 	for i := range fields {

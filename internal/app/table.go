@@ -38,17 +38,21 @@ func (a *App) tableOf(c *config.Config, from []*config.Listener, pools []*poolSt
 			b.names = append(b.names, stats.RouteName{ID: s.Route.ID, Listener: l.Name, Route: s.Route.Name})
 		}
 		for _, r := range l.Routes {
-			add(specOf(r, c, l, byName[r.Pool]), r)
+			spec, err := specOf(r, c, l, byName)
+			if err != nil {
+				return b, fmt.Errorf("route %s: %w", r.Name, err)
+			}
+			add(spec, r)
 		}
+		last := route.Route{Name: l.Name, Timeouts: timeoutsOf(&l.Timeouts.RouteTimeouts, c, l), Upgrades: upgradesOf(l.Upgrades), HSTS: hstsOf(l)}
 		if p := byName[l.Pool]; p != nil {
-			t := timeoutsOf(&l.Timeouts.RouteTimeouts, c, l)
-			add(route.Spec{Route: route.Route{
-				Name: l.Name, Pool: p.pool, Affinity: p.affinity, Timeouts: t, Retry: retryOf(&p.cfg.Retry), Upgrades: upgradesOf(l.Upgrades), HSTS: hstsOf(l),
-				GRPCWeb: p.cfg.GRPCWeb,
-			}}, nil)
+			p.takes(&last, nil)
+			add(route.Spec{Route: last}, nil)
 		} else if l.RedirectToHTTPS != 0 {
-			t := timeoutsOf(&l.Timeouts.RouteTimeouts, c, l)
-			add(route.Spec{Route: route.Route{Name: l.Name, Timeouts: t, HTTPSPort: l.RedirectToHTTPS}}, nil)
+			last.Actions = &route.Actions{Redirect: &route.Redirect{
+				Status: 308, Scheme: "https", Port: l.RedirectToHTTPS, Query: &route.Template{{Fact: route.Query}},
+			}}
+			add(route.Spec{Route: last}, nil)
 		}
 		listeners = append(listeners, rl)
 	}
@@ -57,18 +61,35 @@ func (a *App) tableOf(c *config.Config, from []*config.Listener, pools []*poolSt
 	return b, err
 }
 
-func specOf(r *config.Route, c *config.Config, l *config.Listener, p *poolState) route.Spec {
-	m := route.Match{Host: r.Match.Host, Path: r.Match.Path, Methods: r.Match.Methods}
-	for _, h := range r.Match.Headers {
-		m.Headers = append(m.Headers, route.NameValue(h))
+// specOf makes a route. What it has of a file is read here.
+func specOf(r *config.Route, c *config.Config, l *config.Listener, pools map[string]*poolState) (route.Spec, error) {
+	to := route.Route{Name: r.Name, Timeouts: timeoutsOf(&r.Timeouts, c, l), Upgrades: upgradesOf(r.Upgrades), HSTS: hstsOf(l)}
+	actions, err := actionsOf(r)
+	if err != nil {
+		return route.Spec{}, err
 	}
-	for _, q := range r.Match.Query {
-		m.Query = append(m.Query, route.NameValue(q))
+	if len(r.Split) > 0 {
+		actions.Split = &route.Split{}
+		for _, share := range r.Split {
+			way := to
+			pools[share.Pool].takes(&way, r.Retry)
+			actions.Split.Ways = append(actions.Split.Ways, route.Way{Route: &way, Weight: share.Weight})
+		}
+	} else if p := pools[r.Pool]; p != nil {
+		p.takes(&to, r.Retry)
 	}
-	return route.Spec{Match: m, Route: route.Route{
-		Name: r.Name, Pool: p.pool, Affinity: p.affinity, Timeouts: timeoutsOf(&r.Timeouts, c, l), Retry: retryOf(&p.cfg.Retry),
-		Upgrades: upgradesOf(r.Upgrades), HSTS: hstsOf(l), GRPCWeb: p.cfg.GRPCWeb,
-	}}
+	if *actions != (route.Actions{}) {
+		to.Actions = actions
+	}
+	return route.Spec{Matches: matchesOf(r.Match), Route: to}, nil
+}
+
+// takes sends a route's requests to the pool. retry is the route's own; nil: the pool's holds.
+func (p *poolState) takes(r *route.Route, retry *config.RouteRetry) {
+	if retry == nil {
+		retry = &p.cfg.Retry.RouteRetry
+	}
+	r.Pool, r.Affinity, r.Retry, r.GRPCWeb = p.pool, p.affinity, retryOf(retry), p.cfg.GRPCWeb
 }
 
 // hstsOf is a value of Strict-Transport-Security; empty: none.
@@ -95,7 +116,7 @@ func upgradesOf(names []string) [][]byte {
 	return list
 }
 
-func retryOf(r *config.Retry) route.Retry {
+func retryOf(r *config.RouteRetry) route.Retry {
 	to := route.Retry{
 		Attempts: r.Attempts, Repeats: r.Repeats, PerTry: r.PerTry,
 		Connect: r.On.Has(config.OnConnect), Reset: r.On.Has(config.OnReset), Timeout: r.On.Has(config.OnTimeout),

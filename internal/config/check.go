@@ -36,6 +36,7 @@ func (c *checker) check() {
 	}
 	c.config.derive()
 	c.names()
+	c.namedMatches()
 	for _, l := range c.config.Listeners {
 		c.target(l)
 		c.upgrades(l.Upgrades)
@@ -374,8 +375,11 @@ func (c *checker) unused() {
 		}
 		for _, r := range l.Routes {
 			used[r.Pool] = true
-			if c.broken[&r.Pool] || c.broken[r] {
+			if c.broken[&r.Pool] || c.broken[&r.Split] || c.broken[r] {
 				return
+			}
+			for _, share := range r.Split {
+				used[share.Pool] = true
 			}
 		}
 	}

@@ -129,7 +129,9 @@ func (c *checker) cookies() {
 		}
 		look("", l.Pool)
 		for _, r := range l.Routes {
-			look(r.Match.Host, r.Pool)
+			for _, host := range r.hosts() {
+				look(host, r.Pool)
+			}
 		}
 	}
 }

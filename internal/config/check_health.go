@@ -91,7 +91,7 @@ func (c *checker) httpProbe(x *HTTPProbe) {
 		c.complain(&x.Host, fmt.Sprintf("host: %q is not a host", x.Host), "")
 	}
 	c.headers(x.Headers)
-	c.distinct(x.Headers, strings.ToLower)
+	c.distinct(x.Headers.names())
 	c.within(&x.Body, "body", maxProbeBody)
 	if c.good(&x.Body) && x.Method == "HEAD" && !c.broken[&x.Method] {
 		c.complain(&x.Body, "body: the answer to HEAD has none", "take GET as method")

@@ -30,7 +30,7 @@ func (c *checker) pool(p *Pool) {
 	if p.Agent != nil && !c.broken[p.Agent] {
 		c.agent(p)
 	}
-	c.retry(&p.Retry)
+	c.retry(&p.Retry.RouteRetry, &p.Retry, p.Retry.pays())
 	c.hedge(p)
 	c.eject(p)
 	c.full(p)
@@ -98,17 +98,17 @@ func (c *checker) servers(p *Pool) {
 }
 
 // retry checks when a request is tried again.
-func (c *checker) retry(r *Retry) {
-	if c.broken[r] {
+func (c *checker) retry(r *RouteRetry, at any, pays bool) {
+	if c.broken[at] {
 		return
 	}
-	at := func(key any) bool { return c.good(key) && !c.broken[&r.Attempts] }
+	given := func(key any) bool { return c.good(key) && !c.broken[&r.Attempts] }
 	switch {
-	case r.Attempts == 1 && at(&r.On):
+	case r.Attempts == 1 && given(&r.On):
 		c.warn(c.at[&r.On], "on has no effect: attempts is 1, so nothing is tried again", "")
-	case r.Attempts == 1 && at(&r.Repeats) && r.Repeats > 0:
+	case r.Attempts == 1 && given(&r.Repeats) && r.Repeats > 0:
 		c.warn(c.at[&r.Repeats], "repeats has no effect: attempts is 1, so nothing is tried again", "")
-	case r.Repeats >= r.Attempts && at(&r.Repeats):
+	case r.Repeats >= r.Attempts && given(&r.Repeats):
 		c.warn(c.at[&r.Repeats], fmt.Sprintf("repeats is more than attempts (%d) leaves: the first try is none", r.Attempts), "")
 	}
 	if c.good(&r.On) {
@@ -125,15 +125,18 @@ func (c *checker) retry(r *Retry) {
 	switch {
 	case !r.On.Has(OnTimeout) && !c.broken[&r.On]:
 		c.warn(c.at[&r.PerTry], "per_try has no effect: on has no timeout", "add timeout to on")
-	case !r.repeats():
+	case !r.repeats() || !pays:
 		c.warn(c.at[&r.PerTry], "per_try has no effect: attempts, repeats or the budget let no other try follow", "")
 	}
 }
 
 // repeats tells whether a request that was sent may be sent again.
-func (r *Retry) repeats() bool {
-	return r.Attempts > 1 && r.Repeats > 0 && (r.Budget > 0 || r.BudgetFloor > 0)
-}
+func (r *Retry) repeats() bool { return r.RouteRetry.repeats() && r.pays() }
+
+func (r *RouteRetry) repeats() bool { return r.Attempts > 1 && r.Repeats > 0 }
+
+// pays tells whether the budget has any repeats.
+func (r *Retry) pays() bool { return r.Budget > 0 || r.BudgetFloor > 0 }
 
 // hedge checks when a second server is asked.
 func (c *checker) hedge(p *Pool) {

@@ -52,7 +52,9 @@ type Parts struct {
 	Listeners []*Listener `yaml:"listeners"`
 	// Pools are the groups of servers, by name; in the order of the file.
 	Pools Pools `yaml:"pools"`
-	// Include names further files, relative to this one, as paths or patterns such as conf.d/*.yaml. They add listeners and pools.
+	// Matches are what routes may use by name, so that what several have in common stands once.
+	Matches NamedMatches `yaml:"matches"`
+	// Include names further files, relative to this one, as paths or patterns such as conf.d/*.yaml. They add listeners, pools and matches.
 	Include Strings `yaml:"include"`
 }
 
@@ -133,34 +135,6 @@ type Certificate struct {
 	Key string `yaml:"key"`
 	// OCSP is a file in DER: the authority's word that the certificate is not revoked, which clients of a listener are sent with it. Default: none.
 	OCSP string `yaml:"ocsp"`
-}
-
-// Route is a match and what happens then.
-type Route struct {
-	// Name stands in logs and metrics. Default: the listener's name, a slash, and the route's number from 1.
-	Name string `yaml:"name"`
-	// Match is which requests the route takes: those that meet all of it. Empty: every request.
-	Match Match `yaml:"match"`
-	// Pool gets the requests.
-	Pool string `yaml:"pool"`
-	// Upgrades are the protocols that a connection may be upgraded to. Default: the listener's.
-	Upgrades Strings `yaml:"upgrades"`
-	// Timeouts of this route; what is not set comes from its listener.
-	Timeouts RouteTimeouts `yaml:"timeouts"`
-}
-
-// Match is what a request must have.
-type Match struct {
-	// Host is a name, or *.example.com for every name below it. Case, port and a trailing dot do not matter.
-	Host string `yaml:"host"`
-	// Path to match: exact, or /v1/* for /v1 and everything below it.
-	Path string `yaml:"path"`
-	// Methods: any of these, such as GET.
-	Methods Strings `yaml:"methods"`
-	// Headers must all be there with these values. Names in any case, values exact.
-	Headers Pairs `yaml:"headers"`
-	// Query parameters must all be there with these values, exact after percent-decoding.
-	Query Pairs `yaml:"query"`
 }
 
 // Pair is one name and its value.

@@ -64,7 +64,7 @@ func TestSmallest(t *testing.T) {
 // What every pool has that says nothing else.
 var (
 	usualRetry = Retry{
-		Attempts: 4, Repeats: 1, On: Causes{{Name: "connect"}, {Name: "reset"}, {Name: "timeout"}}, Budget: 20, BudgetFloor: 3,
+		RouteRetry: RouteRetry{Attempts: 4, Repeats: 1, On: Causes{{Name: "connect"}, {Name: "reset"}, {Name: "timeout"}}}, Budget: 20, BudgetFloor: 3,
 	}
 	usualEject = Eject{
 		Enabled: true, ConsecutiveFailures: 5, SuccessRate: 1.9, Latency: 3, Interval: 2 * time.Second, MinRequests: 50,
@@ -156,9 +156,10 @@ func TestWholeShape(t *testing.T) {
 		t.Fatalf("Parse: %v", problems)
 	}
 	r := c.Listeners[0].Routes[0]
-	want := Match{
-		Host: "api.example.com", Path: "/v1/*", Methods: Strings{"GET", "HEAD"}, Headers: Pairs{{"x-canary", "1"}}, Query: Pairs{{"v", "2"}},
-	}
+	want := Matches{{
+		Host: "api.example.com", Path: "/v1/*", Methods: Strings{"GET", "HEAD"}, Headers: Conditions{{"x-canary", Text{Exact: "1"}}, {"x-old", Text{Absent: true}}},
+		Query: Conditions{{"v", Text{Exact: "2"}}, {"page", Text{Regex: "[0-9]+"}}},
+	}}
 	if diff := cmp.Diff(want, r.Match, same); diff != "" {
 		t.Errorf("Match differs (-want +got):\n%s", diff)
 	}
@@ -263,8 +264,8 @@ func TestPos(t *testing.T) {
 		field any
 		want  Pos
 	}{
-		"route": {r, Pos{"test.yaml", 4, 9}}, "pool": {&r.Pool, Pos{"test.yaml", 5, 15}}, "path": {&r.Match.Path, Pos{"test.yaml", 4, 23}},
-		"host": {&r.Match.Host, Pos{}}, "pool p": {c.Pools[0], Pos{"test.yaml", 6, 9}}, "server": {c.Pools[0].Servers[0], Pos{"test.yaml", 6, 23}},
+		"route": {r, Pos{"test.yaml", 4, 9}}, "pool": {&r.Pool, Pos{"test.yaml", 5, 15}}, "path": {&r.Match[0].Path, Pos{"test.yaml", 4, 23}},
+		"host": {&r.Match[0].Host, Pos{}}, "pool p": {c.Pools[0], Pos{"test.yaml", 6, 9}}, "server": {c.Pools[0].Servers[0], Pos{"test.yaml", 6, 23}},
 	} {
 		if got := c.Pos(x.field); got != x.want {
 			t.Errorf("Pos(%s) = %v, want %v", name, got, x.want)

@@ -122,7 +122,7 @@ func (d *decoder) unknown(p pair, v reflect.Value, fields []field) {
 	case elsewhere != "":
 		hint = fmt.Sprintf("it belongs under %s", elsewhere)
 	case v.Type() == reflect.TypeFor[Parts]():
-		hint = "an included file has only listeners, pools and include"
+		hint = "an included file has only listeners, pools, matches and include"
 	case top != nil:
 		hint = fmt.Sprintf("%s belongs at the top of the file", p.name)
 	default:

@@ -55,8 +55,13 @@ func keys(fields []field) []string {
 
 // below returns the struct that a field's value is made of, and how a path goes on to it: through a list, a mapping by name, or at once.
 func below(t reflect.Type) (inner reflect.Type, step string, ok bool) {
-	if t == reflect.TypeFor[Pools]() {
+	switch t {
+	case reflect.TypeFor[Pools]():
 		return reflect.TypeFor[Pool](), ".NAME", true
+	case reflect.TypeFor[NamedMatches]():
+		return reflect.TypeFor[Match](), ".NAME", true
+	case reflect.TypeFor[Conditions]():
+		return reflect.TypeFor[Text](), ".NAME", true
 	}
 	for {
 		switch t.Kind() {
@@ -112,6 +117,15 @@ var typeNames = map[reflect.Type]string{
 	reflect.TypeFor[HSTS]():               "in hsts",
 	reflect.TypeFor[Route]():              "in a route",
 	reflect.TypeFor[Match]():              "in match",
+	reflect.TypeFor[MatchTLS]():           "in tls of a match",
+	reflect.TypeFor[Share]():              "in split",
+	reflect.TypeFor[Redirect]():           "in redirect",
+	reflect.TypeFor[Reply]():              "in reply",
+	reflect.TypeFor[Access]():             "in access",
+	reflect.TypeFor[Rewrite]():            "in rewrite",
+	reflect.TypeFor[Edits]():              "in changes to headers",
+	reflect.TypeFor[RouteRetry]():         "in a route's retry",
+	reflect.TypeFor[Text]():               "in a comparison",
 	reflect.TypeFor[Pool]():               "in a pool",
 	reflect.TypeFor[Server]():             "in a server",
 	reflect.TypeFor[Health]():             "in health",

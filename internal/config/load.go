@@ -153,5 +153,6 @@ func (l *loader) one(path string, pattern *string) {
 	l.decoder(path, l.env).value(node, reflect.ValueOf(parts).Elem(), nil)
 	l.config.Listeners = append(l.config.Listeners, parts.Listeners...)
 	l.config.Pools = append(l.config.Pools, parts.Pools...)
+	l.config.Matches = append(l.config.Matches, parts.Matches...)
 	l.include(path, &parts.Include)
 }

@@ -81,7 +81,7 @@ func TestBrokenIncludes(t *testing.T) {
 		"other keys": {
 			"include: o.yaml\n" + webListener, "loops: 4\nlisten: :2\nserverz: []\n" + poolP,
 			[]string{
-				`/o.yaml 1:1 unknown key "loops" in an included file | only listeners, pools and include`,
+				`/o.yaml 1:1 unknown key "loops" in an included file | only listeners, pools, matches and include`,
 				`/o.yaml 2:1 unknown key "listen" in an included file | only`,
 				`/o.yaml 3:1 unknown key "serverz" in an included file | only`,
 			},

@@ -238,6 +238,16 @@ func (s Statuses) Has(code int) bool {
 
 // Retry is when a request that failed is tried again, on another server.
 type Retry struct {
+	RouteRetry `yaml:",inline"`
+
+	// Budget is how many repeats there may be for a hundred requests of the pool.
+	Budget Percent `yaml:"budget" default:"20%" min:"0%" max:"100%"`
+	// BudgetFloor is how many repeats a second there may be in any case.
+	BudgetFloor int `yaml:"budget_floor" default:"3" min:"0" max:"100000"`
+}
+
+// RouteRetry is when a request that failed is tried again, as far as a route can say it.
+type RouteRetry struct {
 	// Attempts counts all tries of a request, the first one too. 1: nothing is tried again.
 	Attempts int `yaml:"attempts" default:"4" min:"1" max:"8"`
 	// Repeats is how often a request may be sent again that was sent already: where its method is idempotent and its body at hand.
@@ -247,10 +257,6 @@ type Retry struct {
 	On Causes `yaml:"on" default:"connect, reset, timeout"`
 	// PerTry is how long one try may take, up to the end of the answer's head. 0s: as long as the timeouts allow.
 	PerTry time.Duration `yaml:"per_try" default:"0s" min:"0s" max:"24h"`
-	// Budget is how many repeats there may be for a hundred requests of the pool.
-	Budget Percent `yaml:"budget" default:"20%" min:"0%" max:"100%"`
-	// BudgetFloor is how many repeats a second there may be in any case.
-	BudgetFloor int `yaml:"budget_floor" default:"3" min:"0" max:"100000"`
 }
 
 // Hedge is when a second server is asked for the same while the first has not answered: the first answer counts. Only for GET, HEAD, OPTIONS and TRACE, within

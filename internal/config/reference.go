@@ -101,6 +101,16 @@ func typeWords(t reflect.Type) string {
 		return "text, or list of it"
 	case reflect.TypeFor[Pairs]():
 		return "mapping of names to values"
+	case reflect.TypeFor[Template]():
+		return "template"
+	case reflect.TypeFor[Text]():
+		return "text, or mapping"
+	case reflect.TypeFor[Conditions]():
+		return "mapping of names to texts, or to mappings"
+	case reflect.TypeFor[Matches]():
+		return "mapping, or list of them"
+	case reflect.TypeFor[NamedMatches]():
+		return "mapping of names to matches"
 	case reflect.TypeFor[Pools]():
 		return "mapping of names to pools"
 	case reflect.TypeFor[Statuses]():

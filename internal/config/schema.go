@@ -43,6 +43,8 @@ func Schema() ([]byte, error) {
 	for name, def := range r.Reflect(&struct { // what Config holds by way of customSchema
 		Pool   Pool
 		Server serverFields
+		Match  Match
+		Text   textFields
 	}{}).Definitions {
 		s.Definitions[name] = def
 	}
@@ -57,12 +59,16 @@ func Schema() ([]byte, error) {
 	server := s.Definitions["serverFields"]
 	decorate(server, reflect.TypeFor[Server](), texts)
 	server.Required = []string{"address"}
-	s.Definitions["Route"].Required = []string{"pool"}
+	decorate(s.Definitions["textFields"], reflect.TypeFor[Text](), texts)
+	s.Definitions["Share"].Required = []string{"pool"}
 	return json.MarshalIndent(s, "", "  ")
 }
 
 // serverFields is a server's mapping form without its short one, which customSchema stands for.
 type serverFields Server
+
+// textFields is a comparison's mapping form likewise.
+type textFields Text
 
 // structs lists the structs below Config.
 func structs() []reflect.Type {
@@ -101,12 +107,21 @@ func customSchema(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Type: "string", Pattern: durationPattern}
 	case reflect.TypeFor[Size]():
 		return anyOf(&jsonschema.Schema{Type: "string", Pattern: sizePattern}, &jsonschema.Schema{Type: "integer", Minimum: "0"})
-	case reflect.TypeFor[Address](), reflect.TypeFor[Secret](), reflect.TypeFor[netip.Prefix]():
+	case reflect.TypeFor[Address](), reflect.TypeFor[Secret](), reflect.TypeFor[Template](), reflect.TypeFor[netip.Prefix]():
 		return str
 	case reflect.TypeFor[Addresses](), reflect.TypeFor[Strings]():
 		return anyOf(str, &jsonschema.Schema{Type: "array", Items: str})
 	case reflect.TypeFor[Pairs]():
 		return &jsonschema.Schema{Type: "object", AdditionalProperties: anyOf(str, &jsonschema.Schema{Type: "number"}, &jsonschema.Schema{Type: "boolean"})}
+	case reflect.TypeFor[Text]():
+		return anyOf(str, &jsonschema.Schema{Type: "number"}, &jsonschema.Schema{Type: "boolean"}, &jsonschema.Schema{Ref: "#/$defs/textFields"})
+	case reflect.TypeFor[Conditions]():
+		return &jsonschema.Schema{Type: "object", AdditionalProperties: customSchema(reflect.TypeFor[Text]())}
+	case reflect.TypeFor[Matches]():
+		one := &jsonschema.Schema{Ref: "#/$defs/Match"}
+		return anyOf(one, &jsonschema.Schema{Type: "array", Items: one})
+	case reflect.TypeFor[NamedMatches]():
+		return &jsonschema.Schema{Type: "object", AdditionalProperties: &jsonschema.Schema{Ref: "#/$defs/Match"}}
 	case reflect.TypeFor[Pools]():
 		return &jsonschema.Schema{Type: "object", AdditionalProperties: &jsonschema.Schema{Ref: "#/$defs/Pool"}}
 	case reflect.TypeFor[Statuses]():

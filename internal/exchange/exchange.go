@@ -29,9 +29,11 @@ type Client struct {
 	Trusted  bool           // its forwarding fields are believed
 	Trust    Trust          // which addresses else are
 	Secure   bool           // it came over TLS
-	Identity *Identity      // what its handshake has shown; nil: the listener asks for no certificates
-	Listener int            // the number by which the table and the statistics know the listener
-	Loop     int
+	// ServerName is the host that its handshake was for, as it was sent; empty: none.
+	ServerName string
+	Identity   *Identity // what its handshake has shown; nil: the listener asks for no certificates
+	Listener   int       // the number by which the table and the statistics know the listener
+	Loop       int
 }
 
 // StepKind is what a mover does next.
@@ -105,6 +107,9 @@ type Exchange struct {
 	bodyTouched bool
 	answerBegun bool
 	scratch     []byte // memory of fields that we add
+	prefix      int    // how much of the path the match's prefix covers
+	// path and authority are what servers are asked for; nil: what the client asked for.
+	path, authority []byte
 }
 
 // Times are the instants of an exchange; zero: not reached.
@@ -146,11 +151,19 @@ func (x *Exchange) Start(now clock.Instant, t *route.Table) Step {
 	}
 	x.identify()
 	x.findCall()
-	if x.Route = t.Match(x.Client.Listener, x.Req); x.Route == nil {
+	about := x.about()
+	found := t.Match(x.Client.Listener, x.Req, &about)
+	if found.Refuse != 0 {
+		return x.refuse(found.Refuse, "what a route looks at is too long to be compared")
+	}
+	if x.Route = found.Route; x.Route == nil {
 		return x.answer(noRoute, 'P', 'R')
 	}
-	if x.Route.HTTPSPort != 0 {
-		return x.redirect()
+	x.prefix = found.Prefix
+	if a := x.Route.Actions; a != nil {
+		if step, over := x.act(now, a); over {
+			return step
+		}
 	}
 	x.Route.Pool.Enter(now, x.Client.Loop)
 	x.findUpgrade()

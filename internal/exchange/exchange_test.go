@@ -41,7 +41,7 @@ func runWith(t *testing.T, servers int, retry route.Retry, budget pool.Budget, r
 		spec.Servers = append(spec.Servers, pool.ServerSpec{Name: fmt.Sprintf("s%d", i+1), Address: fmt.Sprintf("10.0.0.%d:80", i+1), Weight: 1})
 	}
 	p := pool.New(1, spec)
-	table, _, err := route.Build([]route.Listener{{Name: "web", Routes: []route.Spec{{Route: route.Route{Name: "app", Pool: p, Retry: retry}, Match: route.Match{Path: "/app/*"}}}}})
+	table, _, err := route.Build([]route.Listener{{Name: "web", Routes: []route.Spec{{Route: route.Route{Name: "app", Pool: p, Retry: retry}, Matches: []route.Match{{Path: "/app/*"}}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

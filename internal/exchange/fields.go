@@ -164,7 +164,7 @@ var (
 // RequestFields appends what the server gets. Fields that concern the client's connection end here; names with an underscore too, since many
 // servers read it as a dash and would mistake one for a field of ours. expect: the client waits for the server to want its body.
 func (x *Exchange) RequestFields(dst msg.Fields, expect bool) msg.Fields {
-	req, trusted := x.Req, x.Client.Trusted
+	req, trusted, from := x.Req, x.Client.Trusted, len(dst)
 	var xff, proto, host []byte
 	for i := range req.Fields {
 		f := &req.Fields[i]
@@ -190,9 +190,7 @@ func (x *Exchange) RequestFields(dst msg.Fields, expect bool) msg.Fields {
 		}
 	}
 	if proto == nil {
-		if proto = schemeHTTP; x.Client.Secure {
-			proto = schemeHTTPS
-		}
+		proto = x.scheme()
 	}
 	if host == nil {
 		host = req.Authority
@@ -200,11 +198,12 @@ func (x *Exchange) RequestFields(dst msg.Fields, expect bool) msg.Fields {
 	if x.upgrade.connect && x.upgrade.checks {
 		dst = append(dst, msg.Field{Name: nameWSKey, Value: x.upgrade.key[:], ID: msg.SecWebSocketKey})
 	}
-	return append(x.identityFields(dst),
+	dst = append(x.identityFields(dst),
 		msg.Field{Name: nameXFF, Value: x.join(xff, x.Client.AddrText), ID: msg.XForwardedFor},
 		msg.Field{Name: nameXFP, Value: proto, ID: msg.XForwardedProto},
 		msg.Field{Name: nameXFH, Value: host, ID: msg.XForwardedHost},
 		msg.Field{Name: nameRequestID, Value: x.RequestID(), ID: msg.XRequestID})
+	return x.edit(dst, from, x.actions().Request)
 }
 
 // join makes a comma list of two, in memory of the exchange.
@@ -232,6 +231,7 @@ func (x *Exchange) RequestID() []byte {
 
 // ResponseFields appends what the client gets of a server's fields, and what we add. trailers: the client can be sent trailers.
 func (x *Exchange) ResponseFields(dst msg.Fields, resp *msg.Response, trailers bool) msg.Fields {
+	from := len(dst)
 	for i := range resp.Fields {
 		f := &resp.Fields[i]
 		switch {
@@ -254,7 +254,7 @@ func (x *Exchange) ResponseFields(dst msg.Fields, resp *msg.Response, trailers b
 	if x.upgrade.done && x.upgrade.checks && !x.upgrade.connect && resp.Version == msg.HTTP2 { // which has no such field
 		dst = append(dst, msg.Field{Name: nameWSAccept, Value: x.upgrade.accept[:], ID: msg.SecWebSocketAccept})
 	}
-	return x.ownFields(dst)
+	return x.edit(x.ownFields(dst), from, x.actions().Response)
 }
 
 // ownFields are those that every final response carries.
@@ -283,8 +283,11 @@ func InterimFields(dst msg.Fields, resp *msg.Response) msg.Fields {
 
 // ReplyFields appends the fields of a reply of our own.
 func (x *Exchange) ReplyFields(dst msg.Fields, r *Reply) msg.Fields {
+	from := len(dst)
 	if x.call.is {
 		dst = x.callFields(dst, r)
+	} else if r.Fixed != nil {
+		dst = append(dst, msg.Field{Name: nameContentType, Value: r.Fixed.ContentType, ID: msg.ContentType})
 	} else {
 		dst = append(dst, msg.Field{Name: []byte("Content-Type"), Value: []byte("text/plain; charset=utf-8"), ID: msg.ContentType})
 	}
@@ -292,9 +295,9 @@ func (x *Exchange) ReplyFields(dst msg.Fields, r *Reply) msg.Fields {
 		dst = append(dst, msg.Field{Name: []byte("Proxy-Status"), Value: []byte("poise; error=" + r.ProxyStatus), ID: msg.ProxyStatus})
 	}
 	if r.RetryAfter > 0 {
-		from := len(x.scratch)
+		at := len(x.scratch)
 		x.scratch = strconv.AppendInt(x.scratch, int64(r.RetryAfter), 10)
-		dst = append(dst, msg.Field{Name: []byte("Retry-After"), Value: x.scratch[from:]})
+		dst = append(dst, msg.Field{Name: []byte("Retry-After"), Value: x.scratch[at:len(x.scratch):len(x.scratch)]})
 	}
 	if len(r.Location) > 0 {
 		dst = append(dst, msg.Field{Name: []byte("Location"), Value: r.Location})
@@ -303,5 +306,5 @@ func (x *Exchange) ReplyFields(dst msg.Fields, r *Reply) msg.Fields {
 	if x.idLen > 0 || x.givenID != nil {
 		dst = append(dst, msg.Field{Name: nameRequestID, Value: x.RequestID(), ID: msg.XRequestID})
 	}
-	return dst
+	return x.edit(dst, from, x.actions().Response)
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"poise/internal/msg"
+	"poise/internal/route"
 )
 
 // Identity is what is known of a client at a listener that asks for certificates. It is made once for a connection.
@@ -12,12 +13,23 @@ type Identity struct {
 	name  []byte // the host that the handshake was for, in lower case; empty: it named none
 	cert  []byte // the values of Client-Cert and Client-Cert-Chain; empty: none
 	chain []byte
+	// subject is the certificate's, as RFC 4514 writes it.
+	subject []byte
 }
 
-// NewIdentity is that of a client whose handshake was for the host name, and which has shown the certificates of chain, in DER: its own, and those between it
-// and the authority that is trusted. Empty: it has shown none.
-func NewIdentity(name string, chain [][]byte) *Identity {
-	i := &Identity{name: []byte(name)}
+// about is what routes can be for of a request, beside its head.
+func (x *Exchange) about() route.About {
+	a := route.About{From: x.From, ServerName: x.Client.ServerName}
+	if i := x.Client.Identity; i != nil {
+		a.Identified, a.Subject = len(i.cert) > 0, i.subject
+	}
+	return a
+}
+
+// NewIdentity is that of a client whose handshake was for the host name, and which has shown the certificates of chain, in DER: its own, whose subject is
+// given too, and those between it and the authority that is trusted. Empty: it has shown none.
+func NewIdentity(name string, chain [][]byte, subject string) *Identity {
+	i := &Identity{name: []byte(name), subject: []byte(subject)}
 	for at, c := range i.name {
 		i.name[at] = msg.Lower(c)
 	}

@@ -1,9 +1,8 @@
 package exchange
 
 import (
-	"strconv"
-
 	"poise/internal/fault"
+	"poise/internal/route"
 )
 
 // Reply is what Poise answers itself.
@@ -14,6 +13,8 @@ type Reply struct {
 	ProxyStatus string
 	// RetryAfter is in how many seconds another try may fare better; 0: nobody knows.
 	RetryAfter int
+	// Fixed is an answer that the configuration gives whole; nil: none.
+	Fixed *route.Reply
 	// Location is where the client finds what it wants, or empty.
 	Location []byte
 	// Close: the connection cannot be used further.
@@ -23,6 +24,9 @@ type Reply struct {
 }
 
 var (
+	forbidden   = Reply{Status: 403, Text: "this client is not served here", ProxyStatus: "http_request_denied"}
+	tooLarge    = Reply{Status: 413, Text: "the request's body is too large", ProxyStatus: "http_request_error"}
+	unreadable  = Reply{Status: 400, Text: "the path cannot be rewritten", ProxyStatus: "http_request_error"}
 	noRoute     = Reply{Status: 404, Text: "no route matches this host and path", ProxyStatus: "destination_not_found"}
 	misdirected = Reply{Status: 421, Text: "the connection is for another host", ProxyStatus: "http_request_error"}
 	notOffered  = Reply{Status: 501, Text: "what was asked for by CONNECT is not offered here", ProxyStatus: "http_request_error"}
@@ -56,23 +60,6 @@ func (x *Exchange) answer(r Reply, cause, phase byte) Step {
 // refuse answers a request that has no single reading, or one that a limit forbids.
 func (x *Exchange) refuse(status int, text string) Step {
 	return x.answer(Reply{Status: status, Text: text, ProxyStatus: "http_request_error", Close: true}, 'P', 'R')
-}
-
-// redirect sends the client to HTTPS. The method and the body go there with it: 308, where browsers make a GET of a POST at 301.
-func (x *Exchange) redirect() Step {
-	req := x.Req
-	if len(req.Host) == 0 {
-		return x.refuse(400, "no host")
-	}
-	from := len(x.scratch)
-	x.scratch = append(append(x.scratch, "https://"...), req.Host...)
-	if port := x.Route.HTTPSPort; port != 443 {
-		x.scratch = strconv.AppendInt(append(x.scratch, ':'), int64(port), 10)
-	}
-	if req.Path[0] == '/' { // else it is OPTIONS *
-		x.scratch = append(append(x.scratch, req.Path...), req.Query...)
-	}
-	return x.answer(Reply{Status: 308, Text: "this is at HTTPS", Location: x.scratch[from:]}, 'L', 'R')
 }
 
 // fail is the one mapping from a fault before the response to a status.

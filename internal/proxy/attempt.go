@@ -79,7 +79,7 @@ func (e *serving) sendRequest() *fault.Error {
 func (e *serving) requestHead() msg.RequestHead {
 	req := &e.s.req
 	h := msg.RequestHead{
-		Method: req.Method, Path: req.Path, Query: req.Query, Authority: req.Authority,
+		Method: req.Method, Path: e.s.x.Path(), Query: req.Query, Authority: e.s.x.Authority(),
 		Fields: e.s.fields, Length: req.Length, HasLength: req.HasLength, Upgrade: e.s.x.Upgrade(), Secure: e.s.x.Client.Secure, Trailers: req.Trailers,
 	}
 	if e.s.x.Web() != exchange.NoWeb {

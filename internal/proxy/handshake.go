@@ -145,7 +145,7 @@ func (c *conn) handshake() bool {
 	state := s.State()
 	p.stats.Handshake(c.l.Index, state.DidResume)
 	c.h2 = state.NegotiatedProtocol == "h2"
-	c.client.Secure = true
+	c.client.Secure, c.client.ServerName = true, state.ServerName
 	if c.l.Clients != nil {
 		if c.client.Identity, err = identify(c.l.Clients, &state); err != nil {
 			c.Abort()
@@ -159,6 +159,10 @@ func (c *conn) handshake() bool {
 // identify finds out whom the client has proved to be.
 func identify(rule *secure.Clients, state *tls.ConnectionState) (*exchange.Identity, error) {
 	var chain [][]byte
+	subject := ""
+	if shown := state.PeerCertificates; len(shown) > 0 {
+		subject = shown[0].Subject.String()
+	}
 	switch shown := state.PeerCertificates; len(shown) {
 	case 0:
 	case 1:
@@ -172,5 +176,5 @@ func identify(rule *secure.Clients, state *tls.ConnectionState) (*exchange.Ident
 			chain = append(chain, x.Raw)
 		}
 	}
-	return exchange.NewIdentity(state.ServerName, chain), nil
+	return exchange.NewIdentity(state.ServerName, chain, subject), nil
 }

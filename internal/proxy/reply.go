@@ -21,12 +21,10 @@ func (e *serving) reply(r *exchange.Reply) bool {
 	}
 	// What is left of a body is not read: the next request could not be told from it.
 	keep := !r.Close && e.keepAlive() && e.body != bodyStream
-	s.line = strconv.AppendInt(s.line[:0], int64(r.Status), 10)
-	s.line = append(append(append(s.line, ' '), h1.StatusText(r.Status)...), ": "...)
-	s.line = append(append(s.line, r.Text...), '\n')
+	body := e.ownBody(r)
 	s.fields = s.x.ReplyFields(s.fields[:0], r)
 	s.tell = msg.ResponseHead{
-		Status: r.Status, Fields: s.fields, Length: int64(len(s.line)), Close: !keep, KeepAlive10: keep && s.req.Version == msg.HTTP10,
+		Status: r.Status, Fields: s.fields, Length: int64(len(body)), Close: !keep, KeepAlive10: keep && s.req.Version == msg.HTTP10,
 	}
 	if s.x.IsCall() { // its status says it all
 		s.tell.Status, s.tell.Length, s.tell.NoLength = 200, 0, s.req.Version >= msg.HTTP2
@@ -35,7 +33,7 @@ func (e *serving) reply(r *exchange.Reply) bool {
 	c.begin(false)
 	s.src.reset(0)
 	if string(s.req.Method) != "HEAD" && !s.x.IsCall() {
-		s.src.own(s.line)
+		s.src.own(body)
 	}
 	var f *fault.Error
 	if err != nil {
@@ -46,4 +44,16 @@ func (e *serving) reply(r *exchange.Reply) bool {
 	s.x.Done(e.now(), f)
 	e.report()
 	return c.over(outcome{f: f, keep: keep})
+}
+
+// ownBody is the body of a reply: what the configuration gives, or a line that says what happened.
+func (e *serving) ownBody(r *exchange.Reply) []byte {
+	if r.Fixed != nil {
+		return r.Fixed.Body
+	}
+	s := e.s
+	s.line = strconv.AppendInt(s.line[:0], int64(r.Status), 10)
+	s.line = append(append(append(s.line, ' '), h1.StatusText(r.Status)...), ": "...)
+	s.line = append(append(s.line, r.Text...), '\n')
+	return s.line
 }

@@ -57,14 +57,15 @@ type upload struct {
 	piece   piece
 	pace    pace
 	started bool
-	done    bool // the server has all of it
-	stopped bool // nobody wants it any more
+	done    bool  // the server has all of it
+	stopped bool  // nobody wants it any more
+	passed  int64 // bytes of it so far
 	fault   *fault.Error
 }
 
 func (e *serving) startUpload() {
 	up := &e.s.upload
-	up.e, up.u, up.started, up.done, up.stopped, up.fault = e, e.u, true, false, false, nil
+	up.e, up.u, up.started, up.done, up.stopped, up.passed, up.fault = e, e.u, true, false, false, 0, nil
 	e.c.body(&up.src, e.s.req.Length)
 	if e.s.x.Web() == exchange.WebText {
 		up.src.web = &web{decodes: true}
@@ -179,6 +180,10 @@ func (up *upload) relay() *fault.Error {
 		moved := up.way.take(&up.src, used)
 		up.pace.add(e.now(), used+moved)
 		e.bytesIn += int64(used + moved)
+		up.passed += int64(up.src.size + moved)
+		if most := e.s.x.MaxBody(); most > 0 && up.passed > most {
+			return &fault.Error{Side: fault.Client, Op: fault.ReadBody, Kind: fault.Malformed, Status: exchange.TooLarge, Err: errTooLarge}
+		}
 		begun := e.now()
 		err = up.send(moved)
 		c.Discard(used)                                     // also where the server did not take it: what comes next is not part of it
@@ -209,6 +214,8 @@ func clientFault(op fault.Op, err error) *fault.Error {
 	}
 	return &fault.Error{Side: fault.Client, Op: op, Kind: upstream.KindOf(err), Err: err}
 }
+
+var errTooLarge = errors.New("the request's body is too large")
 
 func clientMalformed(err error) *fault.Error {
 	f := &fault.Error{Side: fault.Client, Op: fault.ReadBody, Kind: fault.Malformed, Status: 400, Err: err}

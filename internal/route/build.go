@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/gaissmai/bart"
 )
 
 // Build makes a table of all listeners' routes. The error joins everything that cannot be; a warning names a route that can
@@ -15,16 +17,27 @@ func Build(listeners []Listener) (*Table, []Warning, error) {
 	var problems []error
 	for i, l := range listeners {
 		var rules []*rule
+		patterns := 0
 		for _, spec := range l.Routes {
 			route := spec.Route
 			route.Index = len(t.routes)
 			t.routes = append(t.routes, &route)
-			r, err := newRule(&route, &spec.Match)
+			if err := route.settle(); err != nil {
+				problems = append(problems, fmt.Errorf("listener %s: route %s: %w", l.Name, route.Name, err))
+				continue
+			}
+			some, err := newRules(&route, spec.Matches)
 			if err != nil {
 				problems = append(problems, fmt.Errorf("listener %s: route %s: %w", l.Name, route.Name, err))
 				continue
 			}
-			rules = append(rules, r)
+			for _, r := range some {
+				patterns += r.rest.patterns()
+			}
+			rules = append(rules, some...)
+		}
+		if patterns > MaxPatterns {
+			problems = append(problems, fmt.Errorf("listener %s: its routes have %d patterns, more than %d", l.Name, patterns, MaxPatterns))
 		}
 		slices.SortFunc(rules, (*rule).before)
 		t.listeners[i] = newHosts(rules)
@@ -36,10 +49,50 @@ func Build(listeners []Listener) (*Table, []Warning, error) {
 	return t, warnings, nil
 }
 
-func newRule(route *Route, m *Match) (*rule, error) {
-	if route.Pool == nil && route.HTTPSPort == 0 {
-		return nil, errors.New("no pool")
+// settle checks that the route comes to an end, and makes the ways of a split what the route itself is but for their pools.
+func (r *Route) settle() error {
+	if r.Actions == nil || r.Actions.Split == nil {
+		if r.Pool == nil && (r.Actions == nil || r.Actions.Redirect == nil && r.Actions.Reply == nil) {
+			return errors.New("no pool")
+		}
+		return nil
 	}
+	actions, from := *r.Actions, r.Actions.Split.Ways
+	s := &Split{}
+	actions.Split, r.Actions = s, &actions
+	for _, w := range from {
+		way := *w.Route
+		if way.Pool == nil {
+			return errors.New("a share without a pool")
+		}
+		way.Index, way.Actions = r.Index, r.Actions
+		s.Ways = append(s.Ways, Way{&way, w.Weight})
+		s.total += uint64(w.Weight)
+	}
+	if s.total == 0 {
+		return errors.New("all weights are 0")
+	}
+	return nil
+}
+
+// newRules makes a route's rules, one for each match.
+func newRules(route *Route, matches []Match) ([]*rule, error) {
+	if len(matches) == 0 {
+		matches = []Match{{}}
+	}
+	var rules []*rule
+	for i := range matches {
+		r, err := newRule(&matches[i])
+		if err != nil {
+			return nil, err
+		}
+		r.route, r.at = route, i
+		rules = append(rules, r)
+	}
+	return rules, nil
+}
+
+func newRule(m *Match) (*rule, error) {
 	host, err := parseHost(m.Host)
 	if err != nil {
 		return nil, err
@@ -48,24 +101,89 @@ func newRule(route *Route, m *Match) (*rule, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rule{route: route, host: host, path: path}
+	r := &rule{host: host, path: path}
+	return r, r.rest.read(m)
+}
+
+// read takes in what of a match is compared after host and path.
+func (c *conditions) read(m *Match) (err error) {
+	if m.PathPattern != "" {
+		if m.Path != "" {
+			return errors.New("a path and a pattern for the path")
+		}
+		if c.pathRegexp, err = compile(m.PathPattern); err != nil {
+			return err
+		}
+		c.path = m.PathPattern
+	}
 	if slices.Contains(m.Methods, "") {
-		return nil, errors.New("a method is empty")
+		return errors.New("a method is empty")
 	}
-	r.rest.methods = slices.Clone(m.Methods)
-	for _, h := range m.Headers {
-		if h.Name == "" {
-			return nil, errors.New("a header has no name")
+	c.methods = slices.Clone(m.Methods)
+	if c.headers, err = newConditions(m.Headers, "header", asciiLower); err != nil {
+		return err
+	}
+	if c.query, err = newConditions(m.Query, "query parameter", nil); err != nil {
+		return err
+	}
+	if c.cookies, err = newConditions(m.Cookies, "cookie", nil); err != nil {
+		return err
+	}
+	if c.source = slices.Clone(m.Source); len(c.source) > 0 {
+		c.sources = &bart.Lite{}
+		for _, p := range c.source {
+			c.sources.Insert(p)
 		}
-		r.rest.headers = append(r.rest.headers, NameValue{asciiLower(h.Name), h.Value})
 	}
-	for _, q := range m.Query {
-		if q.Name == "" {
-			return nil, errors.New("a query parameter has no name")
+	if c.serverName, err = parseHost(m.ServerName); err != nil {
+		return err
+	}
+	if m.Subject != nil {
+		x, err := newText(*m.Subject)
+		if err != nil {
+			return err
 		}
-		r.rest.query = append(r.rest.query, q)
+		c.subject = &x
 	}
-	return r, nil
+	return nil
+}
+
+// newConditions reads conditions; fold brings their names to one form, if it is not nil.
+func newConditions(list []Condition, what string, fold func(string) string) ([]condition, error) {
+	var all []condition
+	for _, c := range list {
+		if c.Name == "" {
+			return nil, fmt.Errorf("a %s has no name", what)
+		}
+		x, err := newText(c.Text)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", what, c.Name, err)
+		}
+		if fold != nil {
+			c.Name = fold(c.Name)
+		}
+		all = append(all, condition{c.Name, x})
+	}
+	return all, nil
+}
+
+// patterns counts the regular expressions.
+func (c *conditions) patterns() int {
+	n := 0
+	if c.pathRegexp != nil {
+		n++
+	}
+	for _, list := range [][]condition{c.headers, c.query, c.cookies} {
+		for i := range list {
+			if list[i].text.kind == Pattern {
+				n++
+			}
+		}
+	}
+	if c.subject != nil && c.subject.kind == Pattern {
+		n++
+	}
+	return n
 }
 
 // parseHost reads a host as requests have it: lower case, without a trailing dot.

@@ -29,12 +29,18 @@ func TestBuildErrors(t *testing.T) {
 		{Match{Path: "*"}, "begin with /"},
 		{Match{Path: "/v*"}, "only at the end"},
 		{Match{Path: "/*/x"}, "only at the end"},
+		{Match{PathPattern: "("}, "missing closing )"},
+		{Match{PathPattern: "/a", Path: "/a"}, "a path and a pattern"},
+		{Match{ServerName: "a:1"}, "port"},
+		{Match{Subject: &Text{Kind: Pattern, Value: "["}}, "missing closing ]"},
+		{Match{Headers: []Condition{{"x", Text{Kind: Pattern, Value: "*"}}}}, "header x: missing argument"},
+		{Match{Cookies: []Condition{{}}}, "cookie has no name"},
 		{Match{Methods: []string{""}}, "method is empty"},
-		{Match{Headers: []NameValue{{"", "x"}}}, "header has no name"},
-		{Match{Query: []NameValue{{"", "x"}}}, "parameter has no name"},
+		{Match{Headers: []Condition{{Text: Text{Value: "x"}}}}, "header has no name"},
+		{Match{Query: []Condition{{Text: Text{Value: "x"}}}}, "parameter has no name"},
 	}
 	for _, tt := range tests {
-		_, _, err := Build([]Listener{{Name: "web", Routes: []Spec{{Route{Name: "r", Pool: app}, tt.match}}}})
+		_, _, err := Build([]Listener{{Name: "web", Routes: []Spec{{Route{Name: "r", Pool: app}, []Match{tt.match}}}}})
 		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "listener web: route r: ") {
 			t.Errorf("Build(%+v) = %v, want an error with %q", tt.match, err, tt.want)
 		}
@@ -44,7 +50,7 @@ func TestBuildErrors(t *testing.T) {
 func TestBuildReportsAllErrors(t *testing.T) {
 	l := listener("v1:x", "a.com:80x/", "/ok")
 	l.Routes[0].Route.Pool = nil
-	l.Routes[1].Match = Match{Path: "x"}
+	l.Routes[1].Matches = []Match{{Path: "x"}}
 	table, _, err := Build([]Listener{l})
 	if table != nil || err == nil || len(strings.Split(err.Error(), "\n")) != 2 || !strings.Contains(err.Error(), "no pool") {
 		t.Errorf("Build = %v, %v, want two errors", table, err)
@@ -54,8 +60,8 @@ func TestBuildReportsAllErrors(t *testing.T) {
 func TestBuildCopies(t *testing.T) {
 	l := listener("GET")
 	table := build(t, l)
-	l.Routes[0].Match.Methods[0], l.Routes[0].Route.Name = "POST", "changed"
-	if got := nameOf(table.Match(0, request("GET a/"))); got != "GET" {
+	l.Routes[0].Matches[0].Methods[0], l.Routes[0].Route.Name = "POST", "changed"
+	if got := table.matched("GET a/"); got != "GET" {
 		t.Errorf("Match after the spec was changed = %s, want GET", got)
 	}
 }
@@ -85,6 +91,17 @@ func TestUnreachable(t *testing.T) {
 		{"escape of a letter", []string{"/%61/*"}, []string{"/%61/*: write it as a"}},
 		{"escape in small letters", []string{"/%c3%a4"}, []string{"/%c3%a4: write it as %C3"}},
 		{"escapes as they come", []string{"/%C3%A4", "/a%2fb", "/a%2Fb", "/%5c"}, nil},
+		{"one of two matches is left", []string{"/v1", "/v1 | /v2"}, nil},
+		{"all of two matches", []string{"/v1", "/v2", "/v1 | /v2"}, []string{"/v1 | /v2 < /v1"}},
+		{"same patterns", []string{"~/v.*", "~/v.*"}, []string{"~/v.* < ~/v.*"}},
+		{"other patterns", []string{"~/v.*", "~/w.*", "x:~a", "x:~b"}, nil},
+		{"same cookies", []string{"$a=1 $b=2", "$b=2 $a=1"}, []string{"$b=2 $a=1 < $a=1 $b=2"}},
+		{"a cookie there and not", []string{"$a=*", "$a=!"}, nil},
+		{"a network in another one", []string{"@10.0.0.0/8", "@10.1.0.0/16 @10.2.0.0/16"}, []string{"@10.1.0.0/16 @10.2.0.0/16 < @10.0.0.0/8"}},
+		{"a network beside another one", []string{"@10.0.0.0/8", "@10.1.0.0/16 @11.0.0.0/16"}, nil},
+		{"a network around another one", []string{"@10.1.0.0/16", "@10.0.0.0/8"}, nil},
+		{"same names of TLS", []string{"sni=a.com", "sni=A.com"}, []string{"sni=A.com < sni=a.com"}},
+		{"same subjects", []string{"subject=CN=a", "subject=CN=a", "subject=CN=b"}, []string{"subject=CN=a < subject=CN=a"}},
 		{"bad escape", []string{"/%zz", "/100%"}, []string{"/%zz: hex", "/100%: hex"}},
 		{"NUL", []string{"/%00"}, []string{"/%00: %00"}},
 	}

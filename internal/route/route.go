@@ -16,15 +16,16 @@ type Route struct {
 	Name     string
 	ID       int           // the number by which the statistics know the route
 	Index    int           // its place among all routes of the table, from 0; Build sets it
-	Pool     *pool.Pool    // where its requests go; nil where HTTPSPort is not 0
+	Pool     *pool.Pool    // where its requests go; nil where Actions answer, or split them
 	Affinity affinity.Kind // nil: none
 	Timeouts Timeouts
 	Retry    Retry
 	Upgrades [][]byte // the protocols that a connection may be upgraded to, in lower case
 	GRPCWeb  bool     // what comes as gRPC-Web goes to the servers as gRPC
 
-	HTTPSPort int    // requests are redirected to HTTPS at this port; 0: they are not
-	HSTS      []byte // the value of Strict-Transport-Security that all answers have; empty: as the server says
+	HSTS []byte // the value of Strict-Transport-Security that all answers have; empty: as the server says
+
+	Actions *Actions // what else it does; nil: nothing, which costs nothing
 }
 
 // Retry says when a request is tried again. The zero Retry tries nothing again. Defaults are those of the configuration.
@@ -66,33 +67,14 @@ type Timeouts struct {
 	BodyRate   int           // bytes a second that a body must come with at least, over any 30 s
 }
 
-// Match says which requests a route is for. All that is set must apply; the zero Match applies to all requests.
-type Match struct {
-	// Host is a name, or "*.example.com" for any number of labels before ".example.com" but not the bare name. Case and a
-	// trailing dot do not matter.
-	Host string
-	// Path is a path, or "/v1/*" for "/v1" and everything below it by whole segments. It is compared with the normalised path.
-	Path    string
-	Methods []string // any of these; case matters
-	// Headers are fields that must be there with this value: names in any case, values to the byte. Of several fields with a
-	// name one must have it.
-	Headers []NameValue
-	// Query are parameters that must be there with this value, to the byte after percent-decoding. Parameters are separated by
-	// "&" only and "+" is no space; those behind the first 256 are not looked at.
-	Query []NameValue
-}
-
-// NameValue is a header field or query parameter.
-type NameValue struct{ Name, Value string }
-
-// Spec is a route with its match.
+// Spec is a route with its matches.
 type Spec struct {
-	Route Route
-	Match Match
+	Route   Route
+	Matches []Match // any of these; none: all requests
 }
 
 // Listener is a listener's routes in the order of the configuration. What it does with all other requests is a last route
-// with the zero Match.
+// without a match.
 type Listener struct {
 	Name   string
 	Routes []Spec

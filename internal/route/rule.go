@@ -1,9 +1,12 @@
 package route
 
 import (
-	"bytes"
 	"cmp"
+	"net/netip"
+	"regexp"
 	"slices"
+
+	"github.com/gaissmai/bart"
 
 	"poise/internal/msg"
 )
@@ -11,6 +14,7 @@ import (
 // rule is a Match in the form in which requests are compared. Host and path are compared by the index; the rest by match.
 type rule struct {
 	route *Route
+	at    int     // which of its route's matches it is, from 0
 	host  pattern // wide: a suffix that begins with a dot
 	path  pattern // wide: a prefix without its "/*"
 	rest  conditions
@@ -25,10 +29,24 @@ type pattern struct {
 
 // conditions are what is compared after host and path.
 type conditions struct {
-	methods []string
-	headers []NameValue // names in lower case
-	query   []NameValue
+	path       string // as pathRegexp has it; empty: no pattern
+	pathRegexp *regexp.Regexp
+	methods    []string
+	headers    []condition // names in lower case
+	query      []condition
+	cookies    []condition
+	source     []netip.Prefix
+	sources    *bart.Lite // those, where there are any
+	serverName pattern
+	subject    *text
 }
+
+type condition struct {
+	name string
+	text text
+}
+
+func (c condition) equal(o condition) bool { return c.name == o.name && c.text.equal(&o.text) }
 
 // before orders rules: the first that matches a request is the one that applies.
 func (r *rule) before(o *rule) int {
@@ -37,6 +55,7 @@ func (r *rule) before(o *rule) int {
 		r.path.before(o.path),
 		r.rest.before(&o.rest),
 		cmp.Compare(r.route.Index, o.route.Index),
+		cmp.Compare(r.at, o.at),
 	)
 }
 
@@ -56,11 +75,17 @@ func wideLen(p pattern) int {
 	return len(p.text)
 }
 
+// before puts first what looks at more. A pattern for the path is less than any path, and more than none.
 func (c *conditions) before(o *conditions) int {
 	return cmp.Or(
+		trueFirst(c.path != "", o.path != ""),
 		trueFirst(len(c.methods) > 0, len(o.methods) > 0),
 		cmp.Compare(len(o.headers), len(c.headers)),
 		cmp.Compare(len(o.query), len(c.query)),
+		cmp.Compare(len(o.cookies), len(c.cookies)),
+		trueFirst(len(c.source) > 0, len(o.source) > 0),
+		c.serverName.before(o.serverName),
+		trueFirst(c.subject != nil, o.subject != nil),
 	)
 }
 
@@ -74,91 +99,95 @@ func trueFirst(a, b bool) int {
 	return 0
 }
 
+// The statuses that refuse what is too long to be compared.
+const (
+	uriTooLong     = 414
+	headerTooLarge = 431
+)
+
 // match compares what host and path leave open.
-func (c *conditions) match(req *msg.Request) bool {
+func (c *conditions) match(l *lookup) bool {
+	req := l.req
 	if len(c.methods) > 0 && !slices.Contains(c.methods, string(req.Method)) {
 		return false
 	}
+	if c.pathRegexp != nil && !l.pathIs(c.pathRegexp) {
+		return false
+	}
 	for i := range c.headers {
-		if !hasField(req.Fields, &c.headers[i]) {
+		if x := &c.headers[i]; l.hasField(x) == (x.text.kind == Absent) {
 			return false
 		}
 	}
 	for i := range c.query {
-		if !hasParameter(req.Query, &c.query[i]) {
+		if x := &c.query[i]; l.hasParameter(req.Query, x) == (x.text.kind == Absent) {
+			return false
+		}
+	}
+	for i := range c.cookies {
+		if x := &c.cookies[i]; l.hasCookie(x) == (x.text.kind == Absent) {
+			return false
+		}
+	}
+	if c.sources != nil && !(l.about.From.IsValid() && c.sources.Contains(l.about.From)) {
+		return false
+	}
+	if c.serverName.set && !c.serverName.isName(l.about.ServerName) {
+		return false
+	}
+	return c.subject == nil || l.hasSubject(c.subject)
+}
+
+func (l *lookup) pathIs(p *regexp.Regexp) bool {
+	if len(l.req.Path) > MaxPatterned {
+		l.tooLong = uriTooLong
+		return false
+	}
+	return p.Match(l.req.Path)
+}
+
+// hasField tells whether there is a field as wanted; of one that is to be absent, whether there is any.
+func (l *lookup) hasField(want *condition) bool {
+	fields := l.req.Fields
+	for i := range fields {
+		if msg.EqualFold(fields[i].Name, want.name) && (want.text.kind == Absent || want.text.match(l, fields[i].Value, headerTooLarge)) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasCookie is hasField for a cookie.
+func (l *lookup) hasCookie(want *condition) bool {
+	value, present := l.req.Fields.Cookie(want.name, anyLength)
+	return present && (want.text.kind == Absent || want.text.match(l, value, headerTooLarge))
+}
+
+// anyLength is more than any cookie has: a head is bounded.
+const anyLength = 1 << 30
+
+// hasSubject compares the subject of a certificate, which is absent where there is none.
+func (l *lookup) hasSubject(want *text) bool {
+	if l.about.Identified {
+		return want.match(l, l.about.Subject, headerTooLarge)
+	}
+	return want.kind == Absent
+}
+
+// isName tells whether a name in any case is p's.
+func (p pattern) isName(name string) bool {
+	n := len(name)
+	if n > 0 && name[n-1] == '.' {
+		n--
+	}
+	at := n - len(p.text)
+	if at < 0 || p.wide != (at > 0) {
+		return false
+	}
+	for i := range len(p.text) {
+		if msg.Lower(name[at+i]) != p.text[i] {
 			return false
 		}
 	}
 	return true
-}
-
-func hasField(fields msg.Fields, want *NameValue) bool {
-	for i := range fields {
-		if string(fields[i].Value) == want.Value && msg.EqualFold(fields[i].Name, want.Name) {
-			return true
-		}
-	}
-	return false
-}
-
-// maxParameters is how many query parameters are looked at: a query of a million must not cost a million comparisons for
-// each route. [Go's urlmaxqueryparams and others have 1000 to 10000; routes need the first few]
-const maxParameters = 256
-
-// hasParameter looks for a parameter in a raw query, with or without its "?".
-func hasParameter(query []byte, want *NameValue) bool {
-	query = bytes.TrimPrefix(query, []byte("?"))
-	for n := 0; len(query) > 0 && n < maxParameters; n++ {
-		piece := query
-		if i := bytes.IndexByte(query, '&'); i >= 0 {
-			piece, query = query[:i], query[i+1:]
-		} else {
-			query = nil
-		}
-		name, value := piece, []byte(nil)
-		if i := bytes.IndexByte(piece, '='); i >= 0 {
-			name, value = piece[:i], piece[i+1:]
-		}
-		if equalDecoded(name, want.Name) && equalDecoded(value, want.Value) {
-			return true
-		}
-	}
-	return false
-}
-
-// equalDecoded tells whether raw is want after percent-decoding. What has a "%" without two hex digits equals nothing.
-func equalDecoded(raw []byte, want string) bool {
-	n := 0
-	for i := 0; i < len(raw); i++ {
-		c := raw[i]
-		if c == '%' {
-			if i+2 >= len(raw) {
-				return false
-			}
-			hi, lo := fromHex(raw[i+1]), fromHex(raw[i+2])
-			if hi|lo > 0xf {
-				return false
-			}
-			c = hi<<4 | lo
-			i += 2
-		}
-		if n >= len(want) || want[n] != c {
-			return false
-		}
-		n++
-	}
-	return n == len(want)
-}
-
-// fromHex is a hex digit's value, or 0xff.
-func fromHex(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10
-	}
-	return 0xff
 }

@@ -15,29 +15,25 @@ type Table struct {
 // Routes returns all routes; a route's Index is its place. The slice must not be changed.
 func (t *Table) Routes() []*Route { return t.routes }
 
-// Match returns the route for a request that came to a listener, which is given by its place in Build's list. nil: none.
+// Match finds the route for a request that came to a listener, which is given by its place in Build's list.
 //
 // Of all routes that match it is the most special one: by exact host, longest wildcard, no host; then by exact path, longest
-// prefix, no path; then one with methods before one without; then by the number of headers, then of query parameters;
-// then the first in the file.
-func (t *Table) Match(listener int, req *msg.Request) *Route {
+// prefix, pattern, no path; then one with methods before one without; then by the number of headers, of query parameters, of cookies; then one with source
+// before one without, then with a name asked for by TLS, then with a certificate's subject; then the first in the file. (The order of the Gateway API
+// as far as that goes.)
+func (t *Table) Match(listener int, req *msg.Request, about *About) Found {
 	if listener >= len(t.listeners) {
-		return nil
+		return Found{}
 	}
-	h := &t.listeners[listener]
-	if r := h.exact[string(req.Host)].match(req); r != nil {
-		return r
+	l := lookup{req: req, about: about}
+	r := t.listeners[listener].match(&l)
+	switch {
+	case l.tooLong != 0:
+		return Found{Refuse: l.tooLong}
+	case r == nil:
+		return Found{}
 	}
-	for _, n := range h.lengths {
-		at := len(req.Host) - n
-		if at <= 0 || req.Host[at] != '.' {
-			continue
-		}
-		if r := h.wide[string(req.Host[at:])].match(req); r != nil {
-			return r
-		}
-	}
-	return h.any.match(req)
+	return Found{Route: r.route, Prefix: wideLen(r.path)}
 }
 
 // hosts finds the rules for a host. Only lengths that some wildcard has are looked up, so that a long host costs no more
@@ -49,39 +45,30 @@ type hosts struct {
 	any     *paths
 }
 
-// paths finds the rules for a path, in the same way. nil has none.
-type paths struct {
-	exact   map[string]leaf
-	wide    map[string]leaf // by what comes before the "/*"
-	lengths []int
-	any     leaf
+func (h *hosts) match(l *lookup) *rule {
+	host := l.req.Host
+	if r := h.exact[string(host)].match(l); r != nil {
+		return r
+	}
+	for _, n := range h.lengths {
+		at := len(host) - n
+		if at <= 0 || host[at] != '.' {
+			continue
+		}
+		if r := h.wide[string(host[at:])].match(l); r != nil {
+			return r
+		}
+	}
+	return h.any.match(l)
 }
 
 // leaf is the rules with one host and one path, in order.
 type leaf []*rule
 
-func (p *paths) match(req *msg.Request) *Route {
-	if p == nil {
-		return nil
-	}
-	if r := p.exact[string(req.Path)].match(req); r != nil {
-		return r
-	}
-	for _, n := range p.lengths {
-		if n > len(req.Path) || n < len(req.Path) && req.Path[n] != '/' {
-			continue
-		}
-		if r := p.wide[string(req.Path[:n])].match(req); r != nil {
+func (f leaf) match(l *lookup) *rule {
+	for _, r := range f {
+		if r.rest.match(l) {
 			return r
-		}
-	}
-	return p.any.match(req)
-}
-
-func (l leaf) match(req *msg.Request) *Route {
-	for _, r := range l {
-		if r.rest.match(req) {
-			return r.route
 		}
 	}
 	return nil
@@ -109,40 +96,11 @@ func newHosts(rules []*rule) hosts {
 		}
 		(*at).add(r)
 	}
-	h.lengths = lengths(h.wide)
-	for _, m := range []map[string]*paths{h.exact, h.wide, {"": h.any}} {
-		for _, p := range m {
-			if p != nil {
-				p.lengths = lengths(p.wide)
-			}
-		}
+	for suffix := range h.wide {
+		h.lengths = append(h.lengths, len(suffix))
 	}
+	slices.Sort(h.lengths)
+	h.lengths = slices.Compact(h.lengths)
+	slices.Reverse(h.lengths)
 	return h
-}
-
-func (p *paths) add(r *rule) {
-	if !r.path.set {
-		p.any = append(p.any, r)
-		return
-	}
-	m := &p.exact
-	if r.path.wide {
-		m = &p.wide
-	}
-	if *m == nil {
-		*m = map[string]leaf{}
-	}
-	(*m)[r.path.text] = append((*m)[r.path.text], r)
-}
-
-// lengths returns the lengths of m's keys, each once, longest first.
-func lengths[V any](m map[string]V) []int {
-	var list []int
-	for key := range m {
-		list = append(list, len(key))
-	}
-	slices.Sort(list)
-	list = slices.Compact(list)
-	slices.Reverse(list)
-	return list
 }

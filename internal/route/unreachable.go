@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -13,38 +14,41 @@ type Warning struct {
 	Reason string
 }
 
-// unreachable finds the rules that never apply. rules are in order. A rule can be hidden only by earlier ones with the same
+// unreachable finds the routes that never apply: none of their rules does. rules are in order. A rule can be hidden only by earlier ones with the same
 // host and path: every other earlier rule is narrower in one of them, and so leaves something over.
 func unreachable(rules []*rule) []Warning {
 	var list []Warning
-	for i, r := range rules {
+	alive := map[*Route]bool{}
+	type place struct{ host, path pattern }
+	before := map[place][]*rule{}
+	for _, r := range rules {
+		at := place{r.host, r.path}
 		if why := impossible(r); why != "" {
 			list = append(list, Warning{r.route, nil, why})
-			continue
-		}
-		first := i
-		for first > 0 && rules[first-1].host == r.host && rules[first-1].path == r.path {
-			first--
-		}
-		if by := hidden(&r.rest, rules[first:i]); by != nil {
+		} else if by := hidden(&r.rest, before[at]); by != nil {
 			list = append(list, Warning{r.route, by, fmt.Sprintf("%s matches everything that it matches, and comes first", by.Name)})
+		} else {
+			alive[r.route] = true
 		}
+		before[at] = append(before[at], r)
 	}
+	list = slices.DeleteFunc(list, func(w Warning) bool { return alive[w.Route] })
 	slices.SortStableFunc(list, func(a, b Warning) int { return a.Route.Index - b.Route.Index })
-	return list
+	return slices.CompactFunc(list, func(a, b Warning) bool { return a.Route == b.Route })
 }
+
+// maxCompared is how many earlier rules one is compared with: thousands with one host and path are made by a program, and each would be compared with all.
+const maxCompared = 1000
 
 // hidden returns a route that takes requests from c, when earlier rules take them all: for each method some rule.
 func hidden(c *conditions, earlier []*rule) (by *Route) {
+	earlier = earlier[:min(len(earlier), maxCompared)]
 	methods := c.methods
 	if len(methods) == 0 {
 		methods = []string{""} // any: only a rule without methods takes it
 	}
 	for _, m := range methods {
-		i := slices.IndexFunc(earlier, func(r *rule) bool {
-			e := &r.rest
-			return (len(e.methods) == 0 || slices.Contains(e.methods, m)) && subset(e.headers, c.headers) && subset(e.query, c.query)
-		})
+		i := slices.IndexFunc(earlier, func(r *rule) bool { return r.rest.takes(c, m) })
 		if i < 0 {
 			return nil
 		}
@@ -55,9 +59,29 @@ func hidden(c *conditions, earlier []*rule) (by *Route) {
 	return by
 }
 
-func subset(some, all []NameValue) bool {
+// takes tells whether c takes all requests with a method that o matches.
+func (c *conditions) takes(o *conditions, method string) bool {
+	return (len(c.methods) == 0 || slices.Contains(c.methods, method)) &&
+		(c.path == "" || c.path == o.path) &&
+		subset(c.headers, o.headers) && subset(c.query, o.query) && subset(c.cookies, o.cookies) &&
+		c.takesSources(o) &&
+		(!c.serverName.set || c.serverName == o.serverName) &&
+		(c.subject == nil || o.subject != nil && c.subject.equal(o.subject))
+}
+
+// takesSources tells whether all networks of o's lie in one of c's.
+func (c *conditions) takesSources(o *conditions) bool {
+	if len(c.source) == 0 {
+		return true
+	}
+	return len(o.source) > 0 && !slices.ContainsFunc(o.source, func(p netip.Prefix) bool {
+		return !slices.ContainsFunc(c.source, func(wide netip.Prefix) bool { return wide.Bits() <= p.Bits() && wide.Contains(p.Addr()) })
+	})
+}
+
+func subset(some, all []condition) bool {
 	for _, x := range some {
-		if !slices.Contains(all, x) {
+		if !slices.ContainsFunc(all, x.equal) {
 			return false
 		}
 	}

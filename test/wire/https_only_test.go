@@ -2,6 +2,8 @@ package wire
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,7 +66,7 @@ pools: { app: { servers: [%q] } }
 				t.Errorf("a request for no host is answered with %d, Location %q, want 400 and none", r.StatusCode, r.Header.Get("Location"))
 			}
 		}
-		for _, r := range p.Parsed(t, n)[""] {
+		for _, r := range slices.Concat(slices.Collect(maps.Values(p.Parsed(t, n)))...) {
 			if r.Status == 308 && (r.End != "LR--" || r.Route != "plain" || r.Pool != "" || r.Server != "") {
 				t.Errorf("the record of a redirect is %+v", r)
 			}

@@ -6,6 +6,12 @@ import (
 	"testing"
 )
 
+// hasParameter tells whether a query has a parameter that is like want.
+func hasParameter(query, name string, want Text) bool {
+	x, _ := newText(want)
+	return new(lookup).hasParameter([]byte(query), &condition{name, x})
+}
+
 func TestHT6QueryParameters(t *testing.T) {
 	many := strings.Repeat("a=0&", 255)
 	tests := []struct {
@@ -44,7 +50,7 @@ func TestHT6QueryParameters(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := hasParameter([]byte(tt.query), &NameValue{tt.parameter, tt.value}); got != tt.want {
+			if got := hasParameter(tt.query, tt.parameter, Text{Value: tt.value}); got != tt.want {
 				t.Errorf("hasParameter(%.40q, %s=%s) = %v, want %v", tt.query, tt.parameter, tt.value, got, tt.want)
 			}
 		})
@@ -66,7 +72,7 @@ func FuzzParameter(f *testing.F) {
 				want = true
 			}
 		}
-		if got := hasParameter([]byte(query), &NameValue{name, value}); got != want && (name != "" || value != "") {
+		if got := hasParameter(query, name, Text{Value: value}); got != want && (name != "" || value != "") {
 			t.Errorf("hasParameter(%q, %q=%q) = %v, want %v", query, name, value, got, want)
 		}
 	})

@@ -1,0 +1,102 @@
+package app
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"poise/internal/config"
+	"poise/internal/route"
+)
+
+// maxReply is the most that a fixed answer has, in bytes.
+const maxReply = 1 << 20
+
+// actionsOf is what a route does beside sending requests to pools.
+func actionsOf(r *config.Route) (*route.Actions, error) {
+	a := &route.Actions{MaxBody: int64(r.MaxBody), Request: editsOf(r.RequestHeaders), Response: editsOf(r.ResponseHeaders)}
+	if x := r.Access; x != nil {
+		a.Access = route.NewAccess(x.Allow, x.Deny)
+	}
+	if x := r.Redirect; x != nil {
+		a.Redirect = &route.Redirect{
+			Status: x.Status, Scheme: x.Scheme, Host: templateOf(x.Host), Port: x.Port, Path: route.Replace{Path: templateOf(x.Path), Prefix: x.Prefix},
+			Query: templateOf(x.Query),
+		}
+	}
+	if x := r.Rewrite; x != nil {
+		a.Rewrite = &route.Rewrite{Host: templateOf(x.Host), Path: route.Replace{Path: templateOf(x.Path), Prefix: x.Prefix}}
+	}
+	if x := r.Reply; x != nil {
+		body := []byte(x.Body)
+		if x.BodyFile != "" {
+			var err error
+			if body, err = readReply(x.BodyFile); err != nil {
+				return nil, err
+			}
+		}
+		a.Reply = &route.Reply{Status: x.Status, Body: body, ContentType: []byte(x.ContentType)}
+	}
+	return a, nil
+}
+
+func readReply(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reply: %w", err)
+	}
+	defer func() { _ = f.Close() }() // only read
+	body, err := io.ReadAll(io.LimitReader(f, maxReply+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reply: %w", err)
+	case len(body) > maxReply:
+		return nil, fmt.Errorf("reply: %s has more than %d bytes", path, maxReply)
+	}
+	return body, nil
+}
+
+func editsOf(e *config.Edits) *route.Edits {
+	if e == nil {
+		return nil
+	}
+	to := &route.Edits{}
+	for _, name := range e.Remove {
+		to.Remove = append(to.Remove, route.NewEdit(name, nil).Lower)
+	}
+	for _, p := range e.Set {
+		to.Set = append(to.Set, route.NewEdit(p.Name, templateOf(config.Template(p.Value))))
+	}
+	for _, p := range e.Add {
+		to.Add = append(to.Add, route.NewEdit(p.Name, templateOf(config.Template(p.Value))))
+	}
+	return to
+}
+
+// factOf are the facts by their names in the configuration.
+var factOf = map[string]route.Fact{
+	"scheme": route.Scheme, "host": route.Host, "path": route.Path, "path_rest": route.PathRest, "method": route.Method, "client_ip": route.ClientIP,
+	"request_id": route.RequestID, "server_name": route.ServerName, "client_subject": route.Subject, "header": route.Header, "cookie": route.Cookie,
+}
+
+// templateOf is a template that the configuration's checks have found good; nil for an empty one.
+func templateOf(t config.Template) *route.Template {
+	parts, _ := t.Parts()
+	if len(parts) == 0 {
+		return nil
+	}
+	var to route.Template
+	for _, p := range parts {
+		switch {
+		case p.Fact == "":
+			to = append(to, route.Part{Text: p.Text})
+		case p.Fact == "query" && p.Name != "":
+			to = append(to, route.Part{Fact: route.QueryValue, Text: p.Name})
+		case p.Fact == "query":
+			to = append(to, route.Part{Fact: route.Query})
+		default:
+			to = append(to, route.Part{Fact: factOf[p.Fact], Text: p.Name})
+		}
+	}
+	return &to
+}

@@ -1,0 +1,216 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// actions checks what a route does beside sending its requests to a pool.
+func (c *checker) actions(r *Route) {
+	if x := r.Redirect; x != nil && !c.broken[x] {
+		c.redirect(r, x)
+	}
+	if x := r.Reply; x != nil && !c.broken[x] {
+		c.reply(x)
+	}
+	if x := r.Access; x != nil && !c.broken[x] && !c.set(&x.Allow) && !c.set(&x.Deny) {
+		c.report(c.at[x], "access without allow and deny", "add allow: [NETWORK, ...]")
+	} else if x != nil && c.good(&x.Allow) && len(x.Allow) == 0 {
+		c.complain(&x.Allow, "allow: empty", "leave it out to serve all that deny leaves; write deny: [0.0.0.0/0, \"::/0\"] to serve nobody")
+	}
+	if x := r.Rewrite; x != nil && !c.broken[x] {
+		c.rewrite(r, x)
+	}
+	c.edits(r.RequestHeaders, "request_headers")
+	c.edits(r.ResponseHeaders, "response_headers")
+	if r.Redirect == nil && r.Reply == nil {
+		return
+	}
+	for _, x := range []struct {
+		key   string
+		field any
+	}{
+		{"rewrite", r.Rewrite}, {"request_headers", r.RequestHeaders}, {"retry", r.Retry}, {"max_body", &r.MaxBody},
+	} {
+		if c.set(x.field) {
+			c.warn(c.at[x.field], x.key+" has no effect: no server gets the route's requests", "")
+		}
+	}
+}
+
+// redirect checks where clients are sent. They must not choose it themselves: a link to a trusted site could lead anywhere.
+func (c *checker) redirect(r *Route, x *Redirect) {
+	if c.good(&x.Status) && !slices.Contains([]int{301, 302, 303, 307, 308}, x.Status) {
+		c.complain(&x.Status, fmt.Sprintf("status: %d is no redirect", x.Status), "one of 301, 302, 303, 307, 308")
+	}
+	if !c.set(&x.Scheme) && !c.set(&x.Host) && !c.set(&x.Port) && !c.set(&x.Path) && !c.set(&x.Prefix) && !c.set(&x.Query) {
+		c.report(c.at[x], "a redirect to where the client is already", "add scheme, host, port, path, prefix or query")
+	}
+	for _, p := range c.template(&x.Host, "host") {
+		if p.Fact != "" && p.Fact != "host" {
+			c.complain(&x.Host, fmt.Sprintf("host: {%s} would let clients choose where they are sent", p.Fact), "only {host} can be in it")
+			break
+		}
+	}
+	asked := !c.set(&x.Host) && (c.set(&x.Scheme) || c.set(&x.Port)) || strings.Contains(string(x.Host), "{host}")
+	if asked && !c.broken[&x.Host] && slices.Contains(r.hosts(), "") {
+		c.report(c.at[x], "redirect: the host would be any that a client says", "give host here, or to each match of the route")
+	}
+	c.path(r, &x.Path, &x.Prefix)
+	c.template(&x.Query, "query")
+}
+
+// reply checks a fixed answer.
+func (c *checker) reply(x *Reply) {
+	none := x.Status == 204 || x.Status == 304
+	c.oneOf([]entry{{"body", &x.Body}, {"body_file", &x.BodyFile}}, nil)
+	switch {
+	case none && (c.set(&x.Body) || c.set(&x.BodyFile)):
+		c.report(c.at[x], fmt.Sprintf("reply: an answer with status %d has no body", x.Status), "leave the body out")
+	case c.good(&x.BodyFile) && x.BodyFile == "":
+		c.complain(&x.BodyFile, "body_file: empty", "")
+	}
+	if c.good(&x.ContentType) && (x.ContentType == "" || !isFieldValue(x.ContentType)) {
+		c.complain(&x.ContentType, fmt.Sprintf("content_type: %q is not a type", x.ContentType), "such as text/html; charset=utf-8")
+	}
+}
+
+// rewrite checks what servers are asked for.
+func (c *checker) rewrite(r *Route, x *Rewrite) {
+	if !c.set(&x.Host) && !c.set(&x.Path) && !c.set(&x.Prefix) {
+		c.report(c.at[x], "a rewrite that changes nothing", "add host, path or prefix")
+	}
+	c.template(&x.Host, "host")
+	if c.good(&x.Host) && x.Host == "" {
+		c.complain(&x.Host, "host: empty", "")
+	}
+	c.path(r, &x.Path, &x.Prefix)
+}
+
+// path checks what stands in place of a path.
+func (c *checker) path(r *Route, path *Template, prefix *string) {
+	if c.set(path) && c.set(prefix) {
+		c.complain(prefix, "path and prefix are both there", "keep one")
+	}
+	parts := c.template(path, "path")
+	for i, p := range parts {
+		if p.Fact == "" {
+			c.literal(path, "path", p.Text)
+		}
+		if p.Fact == "path_rest" && !r.hasPrefixes() {
+			c.complain(path, "path: {path_rest} is what follows a prefix, and not every match has one", "write match: { path: /v1/* }")
+		}
+		if first := i == 0; first && !strings.HasPrefix(p.Text, "/") && p.Fact != "path" && p.Fact != "path_rest" {
+			c.complain(path, fmt.Sprintf("path: %q does not begin with /", *path), "write /"+string(*path))
+		}
+	}
+	if c.good(path) && *path == "" {
+		c.complain(path, "path: empty", "write / for the root")
+	}
+	if !c.good(prefix) {
+		return
+	}
+	switch {
+	case !strings.HasPrefix(*prefix, "/"):
+		c.complain(prefix, fmt.Sprintf("prefix: %q does not begin with /", *prefix), "write /"+*prefix)
+	case len(*prefix) > 1 && strings.HasSuffix(*prefix, "/"):
+		c.complain(prefix, fmt.Sprintf("prefix: %q ends with /", *prefix), "leave the last / out: what follows begins with one")
+	case !r.hasPrefixes():
+		c.complain(prefix, "prefix stands in place of the match's, and not every match has one", "write match: { path: /v1/* }")
+	default:
+		c.literal(prefix, "prefix", *prefix)
+	}
+}
+
+// literal checks text that becomes part of a path.
+func (c *checker) literal(field any, key, text string) {
+	if strings.ContainsAny(text, "?#*\\") {
+		c.complain(field, fmt.Sprintf("%s: %q has characters that are not in a path", key, text), "")
+		return
+	}
+	if err := checkMatchPath("/" + strings.TrimPrefix(text, "/")); err != nil {
+		c.fault(field, key, err)
+	}
+	if strings.HasPrefix(text, "//") {
+		c.complain(field, fmt.Sprintf("%s: %q begins with two slashes", key, text), "")
+	}
+}
+
+// hasPrefixes tells whether each match of the route is for a prefix.
+func (r *Route) hasPrefixes() bool {
+	for _, m := range r.Match {
+		path := m.Path
+		if path == "" && m.Used != nil {
+			path = m.Used.Path
+		}
+		if !strings.HasSuffix(path, "/*") {
+			return false
+		}
+	}
+	return len(r.Match) > 0
+}
+
+// unsettable are the fields that Poise prints itself, by what else there is to change them.
+var unsettable = map[string]string{
+	"host": "write rewrite: { host: ... }", "content-length": "", "transfer-encoding": "", "connection": "", "keep-alive": "", "proxy-connection": "", "te": "",
+	"trailer": "", "upgrade": "write upgrades: [...]", "http2-settings": "", "expect": "",
+}
+
+// edits checks changes to header fields.
+func (c *checker) edits(x *Edits, key string) {
+	if x == nil || c.broken[x] {
+		return
+	}
+	if len(x.Set) == 0 && len(x.Add) == 0 && len(x.Remove) == 0 {
+		c.warn(c.at[x], key+" changes nothing", "")
+	}
+	name := func(field *string) {
+		hint, own := unsettable[strings.ToLower(*field)]
+		switch {
+		case !isToken(*field):
+			c.complain(field, fmt.Sprintf("%s: %q is not a header's name", key, *field), "")
+		case own:
+			c.complain(field, fmt.Sprintf("%s: %s is Poise's own", key, *field), hint)
+		}
+	}
+	seen := map[string]bool{}
+	for _, pairs := range []Pairs{x.Set, x.Add} {
+		for i := range pairs {
+			p := &pairs[i]
+			name(&p.Name)
+			if lower := strings.ToLower(p.Name); seen[lower] && c.good(&p.Name) {
+				c.complain(&p.Name, fmt.Sprintf("%s: %s is there twice", key, p.Name), "case does not matter")
+			} else {
+				seen[lower] = true
+			}
+			if _, err := Template(p.Value).Parts(); err != nil && c.good(&p.Value) {
+				c.fault(&p.Value, p.Name, err)
+			} else if c.good(&p.Value) && (!isFieldValue(p.Value) || strings.Trim(p.Value, " \t") != p.Value) {
+				c.complain(&p.Value, fmt.Sprintf("%s: %q is not a header's value", key, p.Value), "")
+			}
+		}
+	}
+	for i := range x.Remove {
+		name(&x.Remove[i])
+		if lower := strings.ToLower(x.Remove[i]); seen[lower] && c.good(&x.Remove[i]) {
+			c.complain(&x.Remove[i], fmt.Sprintf("%s: %s is there twice", key, x.Remove[i]), "set takes away what was there before")
+		}
+	}
+}
+
+// template checks a template, and returns its parts if it is good.
+func (c *checker) template(t *Template, key string) []Part {
+	if !c.good(t) {
+		return nil
+	}
+	parts, err := t.Parts()
+	if err != nil {
+		c.fault(t, key, err)
+		return nil
+	}
+	if !isFieldValue(string(*t)) || strings.ContainsAny(string(*t), " \t") {
+		c.complain(t, fmt.Sprintf("%s: %q has characters that are not in a URL", key, *t), "")
+	}
+	return parts
+}

@@ -1,0 +1,101 @@
+package config
+
+import "net/netip"
+
+// Route is a match and what happens then: one of pool, split, redirect and reply, and before and after that what else is there.
+type Route struct {
+	// Name stands in logs and metrics. Default: the listener's name, a slash, and the route's number from 1.
+	Name string `yaml:"name"`
+	// Match is which requests the route takes: those that meet all of it. A list of such: those that meet any of them. Empty: every request.
+	Match Matches `yaml:"match"`
+	// Pool gets the requests.
+	Pool string `yaml:"pool"`
+	// Split shares the requests out among several pools, in place of one.
+	Split []*Share `yaml:"split"`
+	// Redirect sends clients elsewhere, in place of a pool.
+	Redirect *Redirect `yaml:"redirect"`
+	// Reply is what all requests are answered with, in place of a pool.
+	Reply *Reply `yaml:"reply"`
+	// Access is which clients are served; others get 403. Default: all are.
+	Access *Access `yaml:"access"`
+	// MaxBody is how large a request's body may be; a larger one gets 413. 0: any size.
+	MaxBody Size `yaml:"max_body" default:"0" min:"0" max:"1024GiB"`
+	// Rewrite changes what servers are asked for.
+	Rewrite *Rewrite `yaml:"rewrite"`
+	// RequestHeaders changes the header fields that servers get.
+	RequestHeaders *Edits `yaml:"request_headers"`
+	// ResponseHeaders changes those that clients get, with servers' answers and with Poise's own.
+	ResponseHeaders *Edits `yaml:"response_headers"`
+	// Retry is when a request of this route is tried again, in place of what its pool says. Default: the pool's.
+	Retry *RouteRetry `yaml:"retry"`
+	// Upgrades are the protocols that a connection may be upgraded to. Default: the listener's.
+	Upgrades Strings `yaml:"upgrades"`
+	// Timeouts of this route; what is not set comes from its listener.
+	Timeouts RouteTimeouts `yaml:"timeouts"`
+}
+
+// Share is a pool's part of a route's requests.
+type Share struct {
+	// Pool gets the requests.
+	Pool string `yaml:"pool"`
+	// Weight is how many of them, against the other weights. 0: none, but those of clients that belong to the pool by its affinity.
+	Weight int `yaml:"weight" default:"1" min:"0" max:"1000000"`
+}
+
+// Redirect is where clients are sent. What is not set stays as the client has asked for it.
+type Redirect struct {
+	// Status: 301, 302, 303, 307 or 308. With 307 and 308 a client asks by the same method, and sends its body again.
+	Status int `yaml:"status" default:"308" min:"301" max:"308"`
+	// Scheme to ask by.
+	Scheme string `yaml:"scheme" enum:"http,https"`
+	// Host to ask, without a port. A template, of which {host} is the only fact.
+	Host Template `yaml:"host"`
+	// Port to ask at. 0: the scheme's.
+	Port int `yaml:"port" default:"0" min:"0" max:"65535"`
+	// Path to ask for. A template.
+	Path Template `yaml:"path"`
+	// Prefix is what stands in place of what the match's path covers: of /v1/*, that is /v1.
+	Prefix string `yaml:"prefix"`
+	// Query to ask with. A template. Empty: none.
+	Query Template `yaml:"query" default:"{query}"`
+}
+
+// Reply is a fixed answer.
+type Reply struct {
+	// Status of the answer.
+	Status int `yaml:"status" default:"200" min:"200" max:"599"`
+	// Body of the answer, as it is.
+	Body string `yaml:"body"`
+	// BodyFile is where the body is, in place of body: up to 1 MiB, read at start and reload.
+	BodyFile string `yaml:"body_file"`
+	// ContentType of the body.
+	ContentType string `yaml:"content_type" default:"text/plain; charset=utf-8"`
+}
+
+// Access is which clients are served, by their addresses: the connection's, or what a trusted proxy says.
+type Access struct {
+	// Allow is the networks whose clients are served. Default: all that deny leaves.
+	Allow []netip.Prefix `yaml:"allow"`
+	// Deny is the networks whose clients are not, also where allow has them.
+	Deny []netip.Prefix `yaml:"deny"`
+}
+
+// Rewrite is what servers are asked for. What is not set stays as the client has asked for it.
+type Rewrite struct {
+	// Host that servers are asked for, with a port if that is to be sent. A template.
+	Host Template `yaml:"host"`
+	// Path that servers are asked for. A template.
+	Path Template `yaml:"path"`
+	// Prefix is what stands in place of what the match's path covers: of /v1/*, that is /v1. / takes it away.
+	Prefix string `yaml:"prefix"`
+}
+
+// Edits are changes to header fields: first what is removed, then what is set, then what is added. What comes out empty is not sent.
+type Edits struct {
+	// Set is fields that replace all of their name. The values are templates.
+	Set Pairs `yaml:"set"`
+	// Add is fields beside those that are there. The values are templates.
+	Add Pairs `yaml:"add"`
+	// Remove is the names of fields that end here.
+	Remove Strings `yaml:"remove"`
+}

@@ -1,0 +1,155 @@
+package route
+
+import (
+	"net/netip"
+
+	"github.com/gaissmai/bart"
+
+	"poise/internal/msg"
+)
+
+// Actions are what a route does with its requests and answers beside passing them on. All that is nil or zero does nothing.
+type Actions struct {
+	Access   *Access
+	MaxBody  int64 // the most bytes that a request's body may have; 0: any number
+	Redirect *Redirect
+	Reply    *Reply
+	Split    *Split
+	Rewrite  *Rewrite
+	// Request and Response change the fields that servers and clients get.
+	Request, Response *Edits
+}
+
+// Access is which clients are served, by address.
+type Access struct{ allow, deny *bart.Lite }
+
+// NewAccess serves the clients of allow's networks, or all if it is empty, but none of deny's.
+func NewAccess(allow, deny []netip.Prefix) *Access {
+	return &Access{networks(allow), networks(deny)}
+}
+
+// networks is nil for none.
+func networks(list []netip.Prefix) *bart.Lite {
+	if len(list) == 0 {
+		return nil
+	}
+	t := &bart.Lite{}
+	for _, p := range list {
+		t.Insert(p)
+	}
+	return t
+}
+
+// Allows tells whether a client is served. One without an address, as over a Unix socket, is in no network.
+func (a *Access) Allows(from netip.Addr) bool {
+	if a.deny != nil && from.IsValid() && a.deny.Contains(from) {
+		return false
+	}
+	return a.allow == nil || from.IsValid() && a.allow.Contains(from)
+}
+
+// Redirect is where clients are sent.
+type Redirect struct {
+	Status int
+	Scheme string    // empty: as the client came
+	Host   *Template // nil: the host that the client asked for
+	Port   int       // 0: the scheme's
+	Path   Replace
+	Query  *Template // nil: none
+}
+
+// Absolute tells that clients are sent to another scheme, host or port.
+func (r *Redirect) Absolute() bool { return r.Scheme != "" || r.Host != nil || r.Port != 0 }
+
+// Replace is what stands in place of a path, or of the part that the match's prefix covers. The zero Replace leaves all as it is.
+type Replace struct {
+	Path   *Template
+	Prefix string // with Path nil; "/" takes the part away
+}
+
+// Reply is a fixed answer.
+type Reply struct {
+	Status      int
+	Body        []byte
+	ContentType []byte
+}
+
+// Rewrite is what servers are asked for.
+type Rewrite struct {
+	Host *Template // with a port, if one is to be sent; nil: as the client asked
+	Path Replace
+}
+
+// Edits are changes to fields: first Remove, then Set, then Add. What comes out empty is not sent.
+type Edits struct {
+	Remove   []string // in lower case
+	Set, Add []Edit
+}
+
+// Edit is one field. Lower is its name in lower case.
+type Edit struct {
+	Name  []byte
+	Lower string
+	ID    msg.ID
+	Value *Template
+}
+
+// NewEdit is an edit of the field with that name.
+func NewEdit(name string, value *Template) Edit {
+	return Edit{Name: []byte(name), Lower: asciiLower(name), ID: msg.Lookup([]byte(name)), Value: value}
+}
+
+// Template is text with facts of the request in it.
+type Template []Part
+
+// Part is a piece of a template.
+type Part struct {
+	Fact Fact
+	Text string // of Literal; the name of Header, in lower case, Cookie and QueryValue
+}
+
+// Fact is what a part stands for.
+type Fact uint8
+
+// The facts.
+const (
+	Literal    Fact = iota
+	Scheme          // http or https, by which the client came
+	Host            // that the client asked for, without a port
+	Path            // as it is matched
+	PathRest        // what follows the part that the match's prefix covers
+	Query           // without its question mark
+	Method          // as the client sent it
+	ClientIP        // as access is decided by
+	RequestID       // the exchange's
+	ServerName      // that the TLS handshake was for
+	Subject         // of the client's certificate
+	Header          // the first field of that name
+	Cookie          // the first of that name
+	QueryValue      // the first parameter of that name, not decoded
+)
+
+// Split is several routes that differ in their pools only, and how requests are shared out.
+type Split struct {
+	Ways  []Way
+	total uint64
+}
+
+// Way is one pool's part. Weight 0: only clients that belong to it.
+type Way struct {
+	Route  *Route
+	Weight int
+}
+
+// Pick returns the way for a number that is equally likely to be any.
+func (s *Split) Pick(n uint64) *Route {
+	n %= s.total
+	for i := range s.Ways {
+		w := uint64(s.Ways[i].Weight)
+		if n < w {
+			return s.Ways[i].Route
+		}
+		n -= w
+	}
+	return nil // does not happen: the weights sum up to total
+}

@@ -188,7 +188,7 @@ func TestOCSPIsExchanged(t *testing.T) {
 	now = string(cert.OCSP(t, time.Hour))
 	must(t, os.WriteFile(file, []byte(now), 0o600))
 	comes("the response of the new certificate", now)
-	if n := log.count("level=WARN"); n != 1 {
+	if n := log.count("level=WARN") - log.count("turn takes long"); n != 1 { // a machine that is busy has loops that are late
 		t.Errorf("%d warnings, want that of the response that was broken later, and none of what a check tells before the start", n)
 	}
 }

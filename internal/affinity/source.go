@@ -38,7 +38,7 @@ func (s *Source) Find(now clock.Instant, from netip.Addr, _ msg.Fields) Found {
 	if !from.IsValid() {
 		return Found{}
 	}
-	f := Found{In: None, Out: None, address: s.hash(from)}
+	f := Found{In: None, Out: None, address: siphash.Address(s.Key, from, s.IPv6)}
 	var expired bool
 	f.was, expired = s.table.get(now, f.address)
 	switch {
@@ -67,18 +67,6 @@ func (s *Source) Keep(now clock.Instant, f *Found, server *pool.Server, dst []by
 		f.Out = Updated
 	}
 	return dst
-}
-
-// hash hashes what counts of an address. An IPv4 address and its IPv6-mapped form are one.
-func (s *Source) hash(from netip.Addr) uint64 {
-	from = from.Unmap()
-	b := from.As16()
-	if from.Is6() {
-		for i := range b {
-			b[i] &= ^byte(0) << min(8, max(0, (i+1)*8-s.IPv6))
-		}
-	}
-	return siphash.Sum(s.Key, b[:])
 }
 
 // numbered is a pool's servers by number. It is immutable, and replaced when the pool's list of servers is.

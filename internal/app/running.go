@@ -25,6 +25,14 @@ type running struct {
 	pools     []*poolState
 	table     *route.Table
 	routes    []stats.RouteName
+	counts    map[string]*counts // of routes' limits
+}
+
+func (r *running) countsOf() map[string]*counts {
+	if r == nil {
+		return nil
+	}
+	return r.counts
 }
 
 // pool returns the pool of that name, or nil.
@@ -88,11 +96,11 @@ func (a *App) build(c *config.Config, n *names, before *running) (*running, erro
 		next.secured = append(next.secured, s)
 		next.listeners = append(next.listeners, listenerOf(i, l, s))
 	}
-	t, err := a.tableOf(c, listeners, next.pools)
+	t, err := a.tableOf(c, listeners, next.pools, before.countsOf())
 	if err != nil {
 		return nil, err
 	}
-	next.table, next.routes = t.Table, t.names
+	next.table, next.routes, next.counts = t.Table, t.names, t.counts
 	return next, nil
 }
 

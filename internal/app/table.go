@@ -19,16 +19,19 @@ type built struct {
 	names    []stats.RouteName
 	routes   []*config.Route // the configuration's, at the same place as the table's; nil for a listener's pool
 	warnings []route.Warning
+	counts   map[string]*counts // of routes, by their names
 }
 
 // tableOf builds the routes of listeners, which are c's or stand for them; each listener's pool is its last route.
-func (a *App) tableOf(c *config.Config, from []*config.Listener, pools []*poolState) (*built, error) {
+//
+// was are the counts of the routes of before.
+func (a *App) tableOf(c *config.Config, from []*config.Listener, pools []*poolState, was map[string]*counts) (*built, error) {
 	byName := map[string]*poolState{}
 	for _, p := range pools {
 		byName[p.cfg.Name] = p
 	}
 	var listeners []route.Listener
-	b := &built{}
+	b := &built{counts: map[string]*counts{}}
 	for _, l := range from {
 		rl := route.Listener{Name: l.Name}
 		add := func(s route.Spec, of *config.Route) {
@@ -38,11 +41,13 @@ func (a *App) tableOf(c *config.Config, from []*config.Listener, pools []*poolSt
 			b.names = append(b.names, stats.RouteName{ID: s.Route.ID, Listener: l.Name, Route: s.Route.Name})
 		}
 		for _, r := range l.Routes {
-			spec, err := specOf(r, c, l, byName)
+			actions, err := actionsOf(r)
 			if err != nil {
 				return b, fmt.Errorf("route %s: %w", r.Name, err)
 			}
-			add(spec, r)
+			b.counts[r.Name] = countsOf(r, was[r.Name])
+			b.counts[r.Name].limits(actions, a.secret)
+			add(specOf(r, actions, c, l, byName), r)
 		}
 		last := route.Route{Name: l.Name, Timeouts: timeoutsOf(&l.Timeouts.RouteTimeouts, c, l), Upgrades: upgradesOf(l.Upgrades), HSTS: hstsOf(l)}
 		if p := byName[l.Pool]; p != nil {
@@ -61,13 +66,8 @@ func (a *App) tableOf(c *config.Config, from []*config.Listener, pools []*poolSt
 	return b, err
 }
 
-// specOf makes a route. What it has of a file is read here.
-func specOf(r *config.Route, c *config.Config, l *config.Listener, pools map[string]*poolState) (route.Spec, error) {
+func specOf(r *config.Route, actions *route.Actions, c *config.Config, l *config.Listener, pools map[string]*poolState) route.Spec {
 	to := route.Route{Name: r.Name, Timeouts: timeoutsOf(&r.Timeouts, c, l), Upgrades: upgradesOf(r.Upgrades), HSTS: hstsOf(l)}
-	actions, err := actionsOf(r)
-	if err != nil {
-		return route.Spec{}, err
-	}
 	if len(r.Split) > 0 {
 		actions.Split = &route.Split{}
 		for _, share := range r.Split {
@@ -81,7 +81,7 @@ func specOf(r *config.Route, c *config.Config, l *config.Listener, pools map[str
 	if *actions != (route.Actions{}) {
 		to.Actions = actions
 	}
-	return route.Spec{Matches: matchesOf(r.Match), Route: to}, nil
+	return route.Spec{Matches: matchesOf(r.Match), Route: to}
 }
 
 // takes sends a route's requests to the pool. retry is the route's own; nil: the pool's holds.
@@ -153,7 +153,7 @@ func Check(c *config.Config) config.Problems {
 	for i, p := range c.Pools {
 		pools = append(pools, &poolState{cfg: p, pool: pool.New(clock.Now(), pool.Spec{Name: p.Name, ID: i, Policy: policyOf(p.Policy)})})
 	}
-	b, err := new(App).tableOf(c, c.Listeners, pools)
+	b, err := new(App).tableOf(c, c.Listeners, pools, nil)
 	problems := slices.Concat(checkProbes(c), checkCertificates(c), checkClients(c), checkTickets(c), checkServerTLS(c))
 	if err != nil {
 		problems = append(problems, c.Problem(c, config.Error, err.Error(), ""))

@@ -19,6 +19,15 @@ func (c *checker) actions(r *Route) {
 	} else if x != nil && c.good(&x.Allow) && len(x.Allow) == 0 {
 		c.complain(&x.Allow, "allow: empty", "leave it out to serve all that deny leaves; write deny: [0.0.0.0/0, \"::/0\"] to serve nobody")
 	}
+	if x := r.RateLimit; x != nil && !c.broken[x] {
+		c.rateLimit(x)
+	}
+	if x := r.InFlightLimit; x != nil && !c.broken[x] {
+		if !c.set(&x.Requests) {
+			c.report(c.at[x], "in_flight_limit without requests", "add requests: 10")
+		}
+		c.limitKey(&x.LimitKey)
+	}
 	if x := r.Rewrite; x != nil && !c.broken[x] {
 		c.rewrite(r, x)
 	}
@@ -76,6 +85,33 @@ func (c *checker) reply(x *Reply) {
 	}
 }
 
+// mostPerSecond is the highest rate that is counted.
+const mostPerSecond = 1_000_000
+
+func (c *checker) rateLimit(x *RateLimit) {
+	switch {
+	case !c.set(&x.Requests):
+		c.report(c.at[x], "rate_limit without requests", "add requests: 100")
+	case c.good(&x.Requests) && !c.broken[&x.Per] && float64(x.Requests)/x.Per.Seconds() > mostPerSecond:
+		c.complain(&x.Requests, fmt.Sprintf("requests: %d in %s are more than a million a second", x.Requests, formatDuration(x.Per)), "leave rate_limit out")
+	}
+	c.limitKey(&x.LimitKey)
+}
+
+func (c *checker) limitKey(k *LimitKey) {
+	switch {
+	case k.By == "header" && !c.set(&k.Header) && !c.broken[&k.By]:
+		c.complain(&k.By, "by: header, but no header is named", "add header: NAME")
+	case k.By != "header" && c.good(&k.Header) && !c.broken[&k.By]:
+		c.complain(&k.Header, "header has no effect: by is "+k.By, "write by: header")
+	case c.good(&k.Header) && !isToken(k.Header):
+		c.complain(&k.Header, fmt.Sprintf("header: %q is not a header's name", k.Header), "")
+	}
+	if k.By != "client" && c.good(&k.IPv6Prefix) {
+		c.warn(c.at[&k.IPv6Prefix], "ipv6_prefix has no effect: by is "+k.By, "")
+	}
+}
+
 // rewrite checks what servers are asked for.
 func (c *checker) rewrite(r *Route, x *Rewrite) {
 	if !c.set(&x.Host) && !c.set(&x.Path) && !c.set(&x.Prefix) {
@@ -129,7 +165,9 @@ func (c *checker) literal(field any, key, text string) {
 		c.complain(field, fmt.Sprintf("%s: %q has characters that are not in a path", key, text), "")
 		return
 	}
-	if err := checkMatchPath("/" + strings.TrimPrefix(text, "/")); err != nil {
+	if segment := dotSegment(text); segment != "" {
+		c.complain(field, fmt.Sprintf("%s: %q has %s, which is resolved, and is not asked for", key, text, segment), "")
+	} else if err := checkMatchPath("/" + strings.TrimPrefix(text, "/")); err != nil {
 		c.fault(field, key, err)
 	}
 	if strings.HasPrefix(text, "//") {
@@ -210,7 +248,8 @@ func (c *checker) template(t *Template, key string) []Part {
 		return nil
 	}
 	if !isFieldValue(string(*t)) || strings.ContainsAny(string(*t), " \t") {
-		c.complain(t, fmt.Sprintf("%s: %q has characters that are not in a URL", key, *t), "")
+		c.complain(t, fmt.Sprintf("%s: %q has characters that are not in a URL", key, *t), "percent-encode them")
+		return nil
 	}
 	return parts
 }

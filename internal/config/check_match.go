@@ -230,12 +230,20 @@ func checkMatchPath(path string) error {
 			return &mistake{fmt.Sprintf("%q has a %% without two hexadecimal digits", path), "write %25 for the sign itself"}
 		}
 	}
-	for segment := range strings.SplitSeq(prefix, "/") {
-		if plain := strings.NewReplacer("%2e", ".", "%2E", ".").Replace(segment); plain == "." || plain == ".." {
-			return &mistake{fmt.Sprintf("%q can never match: %s is resolved before", path, segment), ""}
-		}
+	if segment := dotSegment(prefix); segment != "" {
+		return &mistake{fmt.Sprintf("%q can never match: %s is resolved before", path, segment), ""}
 	}
 	return nil
+}
+
+// dotSegment is the first segment of a path that would be resolved, or empty.
+func dotSegment(path string) string {
+	for segment := range strings.SplitSeq(path, "/") {
+		if plain := strings.NewReplacer("%2e", ".", "%2E", ".").Replace(segment); plain == "." || plain == ".." {
+			return segment
+		}
+	}
+	return ""
 }
 
 func isHex(c byte) bool {

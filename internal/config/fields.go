@@ -122,6 +122,8 @@ var typeNames = map[reflect.Type]string{
 	reflect.TypeFor[Redirect]():           "in redirect",
 	reflect.TypeFor[Reply]():              "in reply",
 	reflect.TypeFor[Access]():             "in access",
+	reflect.TypeFor[RateLimit]():          "in rate_limit",
+	reflect.TypeFor[InFlightLimit]():      "in in_flight_limit",
 	reflect.TypeFor[Rewrite]():            "in rewrite",
 	reflect.TypeFor[Edits]():              "in changes to headers",
 	reflect.TypeFor[RouteRetry]():         "in a route's retry",

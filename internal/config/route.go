@@ -1,6 +1,9 @@
 package config
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Route is a match and what happens then: one of pool, split, redirect and reply, and before and after that what else is there.
 type Route struct {
@@ -18,6 +21,10 @@ type Route struct {
 	Reply *Reply `yaml:"reply"`
 	// Access is which clients are served; others get 403. Default: all are.
 	Access *Access `yaml:"access"`
+	// RateLimit is how many requests may come in a time; more get 429. Default: any number.
+	RateLimit *RateLimit `yaml:"rate_limit"`
+	// InFlightLimit is how many requests may be under way at once; more get 429. Default: any number.
+	InFlightLimit *InFlightLimit `yaml:"in_flight_limit"`
 	// MaxBody is how large a request's body may be; a larger one gets 413. 0: any size.
 	MaxBody Size `yaml:"max_body" default:"0" min:"0" max:"1024GiB"`
 	// Rewrite changes what servers are asked for.
@@ -78,6 +85,41 @@ type Access struct {
 	Allow []netip.Prefix `yaml:"allow"`
 	// Deny is the networks whose clients are not, also where allow has them.
 	Deny []netip.Prefix `yaml:"deny"`
+}
+
+// LimitKey is whose requests are counted together.
+type LimitKey struct {
+	// By client: those of one address, the connection's or what a trusted proxy says. By header: those with one value of a header field, and those without. By
+	// route: all of the route.
+	By string `yaml:"by" default:"client" enum:"client,header,route"`
+	// Header is the name of the field, where by is header.
+	Header string `yaml:"header"`
+	// IPv6Prefix is how many leading bits of an IPv6 address are one client.
+	IPv6Prefix int `yaml:"ipv6_prefix" default:"64" min:"1" max:"128"`
+	// Size is how many clients or values are remembered, 8 bytes each. Beyond it those are forgotten that have used the least of their limit.
+	Size int `yaml:"size" default:"100000" min:"1" max:"10000000"`
+}
+
+// RateLimit is how many requests may come in a time.
+type RateLimit struct {
+	// Requests that may come in per, evenly.
+	Requests int `yaml:"requests" min:"1" max:"1000000"`
+	// Per is the time.
+	Per time.Duration `yaml:"per" default:"1s" min:"1ms" max:"24h"`
+	// Burst is how many may come at once after a pause. 0: as many as requests.
+	Burst int `yaml:"burst" default:"0" min:"0" max:"1000000"`
+	// Headers: true tells clients in RateLimit and RateLimit-Policy what they have left.
+	Headers bool `yaml:"headers" default:"false"`
+
+	LimitKey `yaml:",inline"`
+}
+
+// InFlightLimit is how many requests may be under way at once.
+type InFlightLimit struct {
+	// Requests that may be under way.
+	Requests int `yaml:"requests" min:"1" max:"1000000"`
+
+	LimitKey `yaml:",inline"`
 }
 
 // Rewrite is what servers are asked for. What is not set stays as the client has asked for it.

@@ -13,6 +13,12 @@ func (x *Exchange) act(now clock.Instant, a *route.Actions) (step Step, over boo
 	if a.Access != nil && !a.Access.Allows(x.From) {
 		return x.answer(forbidden, 'P', 'R'), true
 	}
+	if a.Rate != nil && !x.takeToken(now, a.Rate) {
+		return x.answer(tooMany(x.taken.Wait), 'P', 'R'), true
+	}
+	if a.InFlight != nil && !x.enter(a.InFlight) {
+		return x.answer(tooManyAtOnce, 'P', 'R'), true
+	}
 	if a.MaxBody > 0 && x.Req.Length > a.MaxBody {
 		return x.answer(tooLarge, 'P', 'R'), true
 	}

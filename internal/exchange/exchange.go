@@ -12,6 +12,7 @@ import (
 	"poise/internal/affinity"
 	"poise/internal/clock"
 	"poise/internal/fault"
+	"poise/internal/limit"
 	"poise/internal/msg"
 	"poise/internal/pool"
 	"poise/internal/route"
@@ -106,8 +107,11 @@ type Exchange struct {
 	call        call
 	bodyTouched bool
 	answerBegun bool
-	scratch     []byte // memory of fields that we add
-	prefix      int    // how much of the path the match's prefix covers
+	scratch     []byte               // memory of fields that we add
+	taken       limit.Taken          // of the route's rate
+	entered     *route.InFlightLimit // which counts the exchange; nil: none does
+	enteredAs   uint64
+	prefix      int // how much of the path the match's prefix covers
 	// path and authority are what servers are asked for; nil: what the client asked for.
 	path, authority []byte
 }
@@ -416,6 +420,9 @@ func (x *Exchange) Done(now clock.Instant, f *fault.Error) {
 	x.lease.Tell(x.outcome, x.took)
 	x.lease.End()
 	x.HedgeOver(now, nil, false, 0)
+	if x.entered != nil {
+		x.entered.Leave(x.enteredAs)
+	}
 	if x.Route != nil && x.Route.Pool != nil && !x.upgrade.done {
 		x.Route.Pool.Leave(x.Client.Loop)
 	}

@@ -259,7 +259,7 @@ func (x *Exchange) ResponseFields(dst msg.Fields, resp *msg.Response, trailers b
 
 // ownFields are those that every final response carries.
 func (x *Exchange) ownFields(dst msg.Fields) msg.Fields {
-	dst = x.strictTransport(x.keepAffinity(dst))
+	dst = x.limitFields(x.strictTransport(x.keepAffinity(dst)))
 	return append(dst, msg.Field{Name: nameRequestID, Value: x.RequestID(), ID: msg.XRequestID})
 }
 
@@ -302,7 +302,7 @@ func (x *Exchange) ReplyFields(dst msg.Fields, r *Reply) msg.Fields {
 	if len(r.Location) > 0 {
 		dst = append(dst, msg.Field{Name: []byte("Location"), Value: r.Location})
 	}
-	dst = x.strictTransport(dst)
+	dst = x.limitFields(x.strictTransport(dst))
 	if x.idLen > 0 || x.givenID != nil {
 		dst = append(dst, msg.Field{Name: nameRequestID, Value: x.RequestID(), ID: msg.XRequestID})
 	}

@@ -5,12 +5,16 @@ import (
 
 	"github.com/gaissmai/bart"
 
+	"poise/internal/limit"
 	"poise/internal/msg"
+	"poise/internal/siphash"
 )
 
 // Actions are what a route does with its requests and answers beside passing them on. All that is nil or zero does nothing.
 type Actions struct {
 	Access   *Access
+	Rate     *RateLimit
+	InFlight *InFlightLimit
 	MaxBody  int64 // the most bytes that a request's body may have; 0: any number
 	Redirect *Redirect
 	Reply    *Reply
@@ -46,6 +50,37 @@ func (a *Access) Allows(from netip.Addr) bool {
 		return false
 	}
 	return a.allow == nil || from.IsValid() && a.allow.Contains(from)
+}
+
+// LimitKey is whose requests are counted together.
+type LimitKey struct {
+	By     By
+	Header string      // in lower case, of ByHeader
+	IPv6   int         // how many leading bits of an IPv6 address are one client
+	Secret siphash.Key // of the keys, so that nobody can choose some that share a place
+}
+
+// By is what requests that are counted together have in common.
+type By uint8
+
+// What they can have.
+const (
+	ByClient By = iota
+	ByHeader
+	ByRoute
+)
+
+// RateLimit bounds the requests in a time.
+type RateLimit struct {
+	LimitKey
+	*limit.Rate
+	Policy []byte // what clients are told of it in RateLimit-Policy; nil: nothing, and nothing of what is left
+}
+
+// InFlightLimit bounds the requests under way at once.
+type InFlightLimit struct {
+	LimitKey
+	*limit.InFlight
 }
 
 // Redirect is where clients are sent.

@@ -7,6 +7,7 @@ package siphash
 import (
 	"encoding/binary"
 	"math/bits"
+	"net/netip"
 )
 
 // Key is the secret; the zero Key is one that everybody knows.
@@ -32,6 +33,18 @@ func Sum(key Key, b []byte) uint64 {
 		s.round()
 	}
 	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3
+}
+
+// Address hashes an address, of an IPv6 one so many leading bits. An IPv4 address and its IPv6-mapped form are one.
+func Address(key Key, a netip.Addr, ipv6 int) uint64 {
+	a = a.Unmap()
+	b := a.As16()
+	if a.Is6() {
+		for i := range b {
+			b[i] &= ^byte(0) << min(8, max(0, (i+1)*8-ipv6))
+		}
+	}
+	return Sum(key, b[:])
 }
 
 // state is what the hash goes on from, 8 bytes at a time.

@@ -106,6 +106,33 @@ func TestREADMEsConfigurationIsRight(t *testing.T) {
 	}
 }
 
+// TestConfigurationsInDocs has each whole configuration of the pages below docs parsed; pieces of one, and those with files that are nowhere, are not.
+func TestConfigurationsInDocs(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, page := range pages {
+		name := "docs/" + filepath.Base(page)
+		for _, m := range yamlBlock.FindAllStringSubmatch(read(t, name), -1) {
+			if !regexp.MustCompile(`(?m)^(listeners|listen):`).MatchString(m[1]) {
+				continue
+			}
+			n++
+			_, problems := config.Parse(name, []byte(m[1]), func(string) (string, bool) { return "", false })
+			for _, p := range problems {
+				if p.Severity == config.Error {
+					t.Errorf("%s has a configuration with a mistake in line %d: %s\n%s", name, p.Line, p.Message, m[1])
+				}
+			}
+		}
+	}
+	if n < 8 {
+		t.Errorf("%d configurations in docs, want 8 or more", n)
+	}
+}
+
 // TestEveryModuleHasAReason looks for imports that the decision on dependencies does not name, and for names of it that are not in use.
 func TestEveryModuleHasAReason(t *testing.T) {
 	const page = "docs/decisions/0005-dependencies.md"

@@ -4,8 +4,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"poise/internal/config"
+	"poise/internal/proxy"
 	"poise/internal/route"
 )
 
@@ -18,6 +23,9 @@ func actionsOf(r *config.Route) (*route.Actions, error) {
 	if x := r.Access; x != nil {
 		a.Access = route.NewAccess(x.Allow, x.Deny)
 	}
+	if x := r.CORS; x != nil {
+		a.CORS = corsOf(x)
+	}
 	if x := r.Redirect; x != nil {
 		a.Redirect = &route.Redirect{
 			Status: x.Status, Scheme: x.Scheme, Host: templateOf(x.Host), Port: x.Port, Path: route.Replace{Path: templateOf(x.Path), Prefix: x.Prefix},
@@ -28,32 +36,58 @@ func actionsOf(r *config.Route) (*route.Actions, error) {
 		a.Rewrite = &route.Rewrite{Host: templateOf(x.Host), Path: route.Replace{Path: templateOf(x.Path), Prefix: x.Prefix}}
 	}
 	if x := r.Reply; x != nil {
-		body := []byte(x.Body)
-		if x.BodyFile != "" {
-			var err error
-			if body, err = readReply(x.BodyFile); err != nil {
-				return nil, err
-			}
+		var err error
+		if a.Reply, err = replyOf(x.Body, x.BodyFile, x.ContentType); err != nil {
+			return nil, fmt.Errorf("reply: %w", err)
 		}
-		a.Reply = &route.Reply{Status: x.Status, Body: body, ContentType: []byte(x.ContentType)}
+		a.Reply.Status = x.Status
 	}
 	return a, nil
 }
 
-func readReply(path string) ([]byte, error) {
-	f, err := os.Open(path)
+// corsOf is what browsers are told.
+func corsOf(x *config.CORS) *route.CORS {
+	c := &route.CORS{
+		Any: slices.Contains(x.Origins, "*"), Origins: x.Origins, Credentials: x.Credentials, Headers: []byte(strings.Join(x.Headers, ", ")),
+		Expose: []byte(strings.Join(x.Expose, ", ")), Methods: []byte(strings.Join(append([]string{"GET", "HEAD", "POST"}, x.Methods...), ", ")),
+	}
+	c.MaxAge = strconv.AppendInt(nil, int64(x.MaxAge/time.Second), 10)
+	return c
+}
+
+// replyOf is an answer whose body is given, or in a file.
+func replyOf(body, file, contentType string) (*route.Reply, error) {
+	r := &route.Reply{Body: []byte(body), ContentType: []byte(contentType)}
+	if file == "" {
+		return r, nil
+	}
+	f, err := os.Open(file)
 	if err != nil {
-		return nil, fmt.Errorf("reply: %w", err)
+		return nil, err
 	}
 	defer func() { _ = f.Close() }() // only read
-	body, err := io.ReadAll(io.LimitReader(f, maxReply+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("reply: %w", err)
-	case len(body) > maxReply:
-		return nil, fmt.Errorf("reply: %s has more than %d bytes", path, maxReply)
+	if r.Body, err = io.ReadAll(io.LimitReader(f, maxReply+1)); err != nil {
+		return nil, err
 	}
-	return body, nil
+	if len(r.Body) > maxReply {
+		return nil, fmt.Errorf("%s has more than %d bytes", file, maxReply)
+	}
+	return r, nil
+}
+
+// pagesOf are a listener's error pages.
+func pagesOf(l *config.Listener) ([]proxy.Page, error) {
+	var pages []proxy.Page
+	for _, x := range l.ErrorPages {
+		r, err := replyOf(x.Body, x.BodyFile, x.ContentType)
+		if err != nil {
+			return nil, fmt.Errorf("error_pages: %w", err)
+		}
+		for _, s := range x.Status {
+			pages = append(pages, proxy.Page{From: s.First, To: s.Last, Reply: r})
+		}
+	}
+	return pages, nil
 }
 
 func editsOf(e *config.Edits) *route.Edits {

@@ -94,7 +94,11 @@ func (a *App) build(c *config.Config, n *names, before *running) (*running, erro
 			return nil, fmt.Errorf("listener %s: %w", l.Name, err)
 		}
 		next.secured = append(next.secured, s)
-		next.listeners = append(next.listeners, listenerOf(i, l, s))
+		served := listenerOf(i, l, s)
+		if served.Pages, err = pagesOf(l); err != nil {
+			return nil, fmt.Errorf("listener %s: %w", l.Name, err)
+		}
+		next.listeners = append(next.listeners, served)
 	}
 	t, err := a.tableOf(c, listeners, next.pools, before.countsOf())
 	if err != nil {

@@ -158,6 +158,11 @@ func Check(c *config.Config) config.Problems {
 	if err != nil {
 		problems = append(problems, c.Problem(c, config.Error, err.Error(), ""))
 	}
+	for _, l := range c.Listeners {
+		if _, err := pagesOf(l); err != nil {
+			problems = append(problems, c.Problem(l, config.Error, err.Error(), ""))
+		}
+	}
 	for _, w := range b.warnings {
 		if r := b.routes[w.Route.Index]; r != nil {
 			problems = append(problems, c.Problem(r, config.Warning, "route "+w.Route.Name+" can never match: "+w.Reason, ""))

@@ -40,6 +40,9 @@ func (c *checker) check() {
 	for _, l := range c.config.Listeners {
 		c.target(l)
 		c.upgrades(l.Upgrades)
+		for _, page := range l.ErrorPages {
+			c.errorPage(page)
+		}
 		for _, r := range l.Routes {
 			c.route(r)
 		}

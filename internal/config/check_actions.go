@@ -22,6 +22,9 @@ func (c *checker) actions(r *Route) {
 	if x := r.RateLimit; x != nil && !c.broken[x] {
 		c.rateLimit(x)
 	}
+	if x := r.CORS; x != nil && !c.broken[x] {
+		c.cors(x)
+	}
 	if x := r.InFlightLimit; x != nil && !c.broken[x] {
 		if !c.set(&x.Requests) {
 			c.report(c.at[x], "in_flight_limit without requests", "add requests: 10")
@@ -80,8 +83,29 @@ func (c *checker) reply(x *Reply) {
 	case c.good(&x.BodyFile) && x.BodyFile == "":
 		c.complain(&x.BodyFile, "body_file: empty", "")
 	}
-	if c.good(&x.ContentType) && (x.ContentType == "" || !isFieldValue(x.ContentType)) {
-		c.complain(&x.ContentType, fmt.Sprintf("content_type: %q is not a type", x.ContentType), "such as text/html; charset=utf-8")
+	c.contentType(&x.ContentType)
+}
+
+// errorPage checks what stands in place of Poise's own text.
+func (c *checker) errorPage(x *ErrorPage) {
+	if c.broken[x] {
+		return
+	}
+	if len(x.Status) == 0 && !c.broken[&x.Status] {
+		c.report(c.at[x], "an error page without a status", "add status: 500-599")
+	}
+	if i := slices.IndexFunc(x.Status, func(s StatusRange) bool { return s.First < 400 }); i >= 0 && c.good(&x.Status) {
+		c.complain(&x.Status, fmt.Sprintf("status: %s is no error", x.Status[i]), "write statuses from 400 on")
+	}
+	if c.oneOf([]entry{{"body", &x.Body}, {"body_file", &x.BodyFile}}, nil) == "" {
+		c.report(c.at[x], "an error page without a body", "add body_file: FILE")
+	}
+	c.contentType(&x.ContentType)
+}
+
+func (c *checker) contentType(t *string) {
+	if c.good(t) && (*t == "" || !isFieldValue(*t)) {
+		c.complain(t, fmt.Sprintf("content_type: %q is not a type", *t), "such as text/html; charset=utf-8")
 	}
 }
 
@@ -109,6 +133,32 @@ func (c *checker) limitKey(k *LimitKey) {
 	}
 	if k.By != "client" && c.good(&k.IPv6Prefix) {
 		c.warn(c.at[&k.IPv6Prefix], "ipv6_prefix has no effect: by is "+k.By, "")
+	}
+}
+
+// cors checks which origins may use a route.
+func (c *checker) cors(x *CORS) {
+	if len(x.Origins) == 0 && !c.broken[&x.Origins] {
+		c.report(c.at[x], "cors without origins", "add origins: [https://app.example.com]")
+	}
+	for i := range x.Origins {
+		o := &x.Origins[i]
+		switch scheme, host, ok := strings.Cut(*o, "://"); {
+		case *o == "*" && x.Credentials:
+			c.complain(o, "origins: * with credentials would let every page act for the user", "name the origins")
+		case *o == "*" || *o == "null":
+		case !ok || scheme == "" || host == "" || *o != strings.ToLower(*o) || strings.ContainsAny(host, "/?#@ "),
+			strings.Contains(strings.TrimPrefix(host, "*."), "*"):
+			c.complain(o, fmt.Sprintf("origins: %q is not an origin", *o), "such as https://app.example.com, in lower case and without a path")
+		}
+	}
+	c.methods(x.Methods)
+	for key, names := range map[string]Strings{"headers": x.Headers, "expose": x.Expose} {
+		for i := range names {
+			if !isToken(names[i]) {
+				c.complain(&names[i], fmt.Sprintf("%s: %q is not a header's name", key, names[i]), "")
+			}
+		}
 	}
 }
 

@@ -84,6 +84,8 @@ type Listener struct {
 	Timeouts ListenerTimeouts `yaml:"timeouts"`
 	// Upgrades are the protocols that a connection may be upgraded to. [] allows none.
 	Upgrades Strings `yaml:"upgrades" default:"websocket"`
+	// ErrorPages are what clients get as the body of Poise's own answers, in place of a line of text. Of several for a status the first counts.
+	ErrorPages []*ErrorPage `yaml:"error_pages"`
 	// Routes send some requests elsewhere. The most specific match wins, whatever the order.
 	Routes []*Route `yaml:"routes"`
 }

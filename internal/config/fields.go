@@ -124,6 +124,8 @@ var typeNames = map[reflect.Type]string{
 	reflect.TypeFor[Access]():             "in access",
 	reflect.TypeFor[RateLimit]():          "in rate_limit",
 	reflect.TypeFor[InFlightLimit]():      "in in_flight_limit",
+	reflect.TypeFor[CORS]():               "in cors",
+	reflect.TypeFor[ErrorPage]():          "in an error page",
 	reflect.TypeFor[Rewrite]():            "in rewrite",
 	reflect.TypeFor[Edits]():              "in changes to headers",
 	reflect.TypeFor[RouteRetry]():         "in a route's retry",

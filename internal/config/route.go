@@ -25,6 +25,8 @@ type Route struct {
 	RateLimit *RateLimit `yaml:"rate_limit"`
 	// InFlightLimit is how many requests may be under way at once; more get 429. Default: any number.
 	InFlightLimit *InFlightLimit `yaml:"in_flight_limit"`
+	// CORS is which pages of other origins may use the route from a browser. Default: as the servers say.
+	CORS *CORS `yaml:"cors"`
 	// MaxBody is how large a request's body may be; a larger one gets 413. 0: any size.
 	MaxBody Size `yaml:"max_body" default:"0" min:"0" max:"1024GiB"`
 	// Rewrite changes what servers are asked for.
@@ -79,6 +81,18 @@ type Reply struct {
 	ContentType string `yaml:"content_type" default:"text/plain; charset=utf-8"`
 }
 
+// ErrorPage is the body of answers with some statuses. Fields and status of the answer stay.
+type ErrorPage struct {
+	// Status or statuses that it is for.
+	Status Statuses `yaml:"status"`
+	// Body of the answer, as it is.
+	Body string `yaml:"body"`
+	// BodyFile is where the body is, in place of body: up to 1 MiB, read at start and reload.
+	BodyFile string `yaml:"body_file"`
+	// ContentType of the body.
+	ContentType string `yaml:"content_type" default:"text/html; charset=utf-8"`
+}
+
 // Access is which clients are served, by their addresses: the connection's, or what a trusted proxy says.
 type Access struct {
 	// Allow is the networks whose clients are served. Default: all that deny leaves.
@@ -120,6 +134,22 @@ type InFlightLimit struct {
 	Requests int `yaml:"requests" min:"1" max:"1000000"`
 
 	LimitKey `yaml:",inline"`
+}
+
+// CORS is which pages of other origins may use the route from a browser (Fetch Standard). What servers say of it ends here.
+type CORS struct {
+	// Origins such as https://app.example.com, https://*.example.com for all hosts below, or * for all origins.
+	Origins Strings `yaml:"origins"`
+	// Methods that may be used beside GET, HEAD and POST.
+	Methods Strings `yaml:"methods"`
+	// Headers that requests may have beside those that every page may send.
+	Headers Strings `yaml:"headers"`
+	// Expose is the fields of answers that pages may read beside the usual ones.
+	Expose Strings `yaml:"expose"`
+	// Credentials: true lets pages send cookies and passwords. Not with the origin *.
+	Credentials bool `yaml:"credentials" default:"false"`
+	// MaxAge is how long a browser need not ask again.
+	MaxAge time.Duration `yaml:"max_age" default:"10m" min:"0s" max:"24h"`
 }
 
 // Rewrite is what servers are asked for. What is not set stays as the client has asked for it.

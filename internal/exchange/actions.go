@@ -19,6 +19,11 @@ func (x *Exchange) act(now clock.Instant, a *route.Actions) (step Step, over boo
 	if a.InFlight != nil && !x.enter(a.InFlight) {
 		return x.answer(tooManyAtOnce, 'P', 'R'), true
 	}
+	if a.CORS != nil {
+		if step, over := x.preflight(a.CORS); over {
+			return step, true
+		}
+	}
 	if a.MaxBody > 0 && x.Req.Length > a.MaxBody {
 		return x.answer(tooLarge, 'P', 'R'), true
 	}

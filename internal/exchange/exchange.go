@@ -111,7 +111,8 @@ type Exchange struct {
 	taken       limit.Taken          // of the route's rate
 	entered     *route.InFlightLimit // which counts the exchange; nil: none does
 	enteredAs   uint64
-	prefix      int // how much of the path the match's prefix covers
+	origin      []byte // of the page that asks, where the route's CORS allows it
+	prefix      int    // how much of the path the match's prefix covers
 	// path and authority are what servers are asked for; nil: what the client asked for.
 	path, authority []byte
 }

@@ -247,6 +247,7 @@ func (x *Exchange) ResponseFields(dst msg.Fields, resp *msg.Response, trailers b
 			dst = append(dst, kept)
 		case f.ID == msg.Other && len(x.Route.HSTS) > 0 && msg.EqualFold(f.Name, "strict-transport-security"): // there must be one (RFC 6797 section 7.1)
 		case len(resp.Connection) > 0 && listed(resp.Connection, f):
+		case x.isCORS(f):
 		default:
 			dst = append(dst, *f)
 		}
@@ -259,7 +260,7 @@ func (x *Exchange) ResponseFields(dst msg.Fields, resp *msg.Response, trailers b
 
 // ownFields are those that every final response carries.
 func (x *Exchange) ownFields(dst msg.Fields) msg.Fields {
-	dst = x.limitFields(x.strictTransport(x.keepAffinity(dst)))
+	dst = x.corsFields(x.limitFields(x.strictTransport(x.keepAffinity(dst))), false)
 	return append(dst, msg.Field{Name: nameRequestID, Value: x.RequestID(), ID: msg.XRequestID})
 }
 
@@ -284,12 +285,13 @@ func InterimFields(dst msg.Fields, resp *msg.Response) msg.Fields {
 // ReplyFields appends the fields of a reply of our own.
 func (x *Exchange) ReplyFields(dst msg.Fields, r *Reply) msg.Fields {
 	from := len(dst)
-	if x.call.is {
+	switch {
+	case x.call.is:
 		dst = x.callFields(dst, r)
-	} else if r.Fixed != nil {
+	case r.Fixed == nil:
+		dst = append(dst, msg.Field{Name: nameContentType, Value: []byte("text/plain; charset=utf-8"), ID: msg.ContentType})
+	case len(r.Fixed.Body) > 0:
 		dst = append(dst, msg.Field{Name: nameContentType, Value: r.Fixed.ContentType, ID: msg.ContentType})
-	} else {
-		dst = append(dst, msg.Field{Name: []byte("Content-Type"), Value: []byte("text/plain; charset=utf-8"), ID: msg.ContentType})
 	}
 	if r.ProxyStatus != "" {
 		dst = append(dst, msg.Field{Name: []byte("Proxy-Status"), Value: []byte("poise; error=" + r.ProxyStatus), ID: msg.ProxyStatus})
@@ -302,7 +304,7 @@ func (x *Exchange) ReplyFields(dst msg.Fields, r *Reply) msg.Fields {
 	if len(r.Location) > 0 {
 		dst = append(dst, msg.Field{Name: []byte("Location"), Value: r.Location})
 	}
-	dst = x.limitFields(x.strictTransport(dst))
+	dst = x.corsFields(x.limitFields(x.strictTransport(dst)), r.Preflight)
 	if x.idLen > 0 || x.givenID != nil {
 		dst = append(dst, msg.Field{Name: nameRequestID, Value: x.RequestID(), ID: msg.XRequestID})
 	}

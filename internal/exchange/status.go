@@ -15,6 +15,8 @@ type Reply struct {
 	RetryAfter int
 	// Fixed is an answer that the configuration gives whole; nil: none.
 	Fixed *route.Reply
+	// Preflight: it answers a browser's question about a page of another origin.
+	Preflight bool
 	// Location is where the client finds what it wants, or empty.
 	Location []byte
 	// Close: the connection cannot be used further.
@@ -28,6 +30,7 @@ var (
 	tooLarge        = Reply{Status: 413, Text: "the request's body is too large", ProxyStatus: "http_request_error"}
 	tooManyRequests = Reply{Status: 429, Text: "too many requests came", ProxyStatus: "http_request_denied"}
 	tooManyAtOnce   = Reply{Status: 429, Text: "too many requests are under way", ProxyStatus: "http_request_denied"}
+	foreign         = Reply{Status: 403, Text: "pages of this origin may not ask here", ProxyStatus: "http_request_denied"}
 	unreadable      = Reply{Status: 400, Text: "the path cannot be rewritten", ProxyStatus: "http_request_error"}
 	noRoute         = Reply{Status: 404, Text: "no route matches this host and path", ProxyStatus: "destination_not_found"}
 	misdirected     = Reply{Status: 421, Text: "the connection is for another host", ProxyStatus: "http_request_error"}

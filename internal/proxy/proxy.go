@@ -33,6 +33,13 @@ type Listener struct {
 	Clients  *secure.Clients // whose certificates TLS asks for; nil: nobody's
 	HTTP2    bool            // it is spoken where a client asks for it
 	Timeouts route.Timeouts  // Handshake, Head, Idle and Write count here; the others are a route's
+	Pages    []Page          // what clients get as the body of Poise's own answers; the first for a status counts
+}
+
+// Page is the body of Poise's own answers with some statuses, both ends included.
+type Page struct {
+	From, To int
+	Reply    *route.Reply
 }
 
 // Config is what the loops of a process share.

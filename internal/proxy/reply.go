@@ -7,6 +7,7 @@ import (
 	"poise/internal/fault"
 	"poise/internal/h1"
 	"poise/internal/msg"
+	"poise/internal/route"
 )
 
 // reply answers the client ourselves and ends the exchange. It reports whether the connection goes on.
@@ -21,6 +22,9 @@ func (e *serving) reply(r *exchange.Reply) bool {
 	}
 	// What is left of a body is not read: the next request could not be told from it.
 	keep := !r.Close && e.keepAlive() && e.body != bodyStream
+	if r.Fixed == nil {
+		r.Fixed = e.l.page(r.Status)
+	}
 	body := e.ownBody(r)
 	s.fields = s.x.ReplyFields(s.fields[:0], r)
 	s.tell = msg.ResponseHead{
@@ -44,6 +48,16 @@ func (e *serving) reply(r *exchange.Reply) bool {
 	s.x.Done(e.now(), f)
 	e.report()
 	return c.over(outcome{f: f, keep: keep})
+}
+
+// page is what a reply with that status has as its body; nil: nothing was configured.
+func (l *Listener) page(status int) *route.Reply {
+	for _, p := range l.Pages {
+		if p.From <= status && status <= p.To {
+			return p.Reply
+		}
+	}
+	return nil
 }
 
 // ownBody is the body of a reply: what the configuration gives, or a line that says what happened.

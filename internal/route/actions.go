@@ -2,6 +2,7 @@ package route
 
 import (
 	"net/netip"
+	"strings"
 
 	"github.com/gaissmai/bart"
 
@@ -15,6 +16,7 @@ type Actions struct {
 	Access   *Access
 	Rate     *RateLimit
 	InFlight *InFlightLimit
+	CORS     *CORS
 	MaxBody  int64 // the most bytes that a request's body may have; 0: any number
 	Redirect *Redirect
 	Reply    *Reply
@@ -81,6 +83,46 @@ type RateLimit struct {
 type InFlightLimit struct {
 	LimitKey
 	*limit.InFlight
+}
+
+// CORS is which pages of other origins may use the route from a browser. The texts are values of the fields that say so.
+type CORS struct {
+	Any     bool     // all origins
+	Origins []string // exact, or as https://*.example.com
+	Methods []byte   // of Access-Control-Allow-Methods
+	Headers []byte
+	Expose  []byte
+	MaxAge  []byte
+	// Credentials: pages may send what stands for the user. Never with Any.
+	Credentials bool
+}
+
+// Allows tells whether pages of the origin may.
+func (c *CORS) Allows(origin []byte) bool {
+	if c.Any {
+		return true
+	}
+	for _, o := range c.Origins {
+		scheme, suffix, wide := strings.Cut(o, "*")
+		n := len(origin) - len(suffix)
+		if !wide && string(origin) == o {
+			return true
+		}
+		if wide && n > len(scheme) && string(origin[:len(scheme)]) == scheme && string(origin[n:]) == suffix && areLabels(origin[len(scheme):n]) {
+			return true
+		}
+	}
+	return false
+}
+
+// areLabels tells whether b can be the first labels of a host, in lower case as browsers send it.
+func areLabels(b []byte) bool {
+	for _, c := range b {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '.' {
+			return false
+		}
+	}
+	return true
 }
 
 // Redirect is where clients are sent.

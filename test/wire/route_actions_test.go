@@ -107,6 +107,39 @@ listeners:
 	})
 }
 
+// TestErrorPages: what Poise answers itself has the listener's page, with the same status and fields; what others say stays.
+func TestErrorPages(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		server := testkit.Serve(t, testkit.Paths(scripts{
+			"/cut": func(*testkit.Peer, string) bool { return false },
+			"/own": testkit.Reply("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\n\r\nno"),
+		}))
+		file := testkit.WriteFile(t, "sorry.html", []byte("<p>sorry</p>"))
+		config := fmt.Sprintf(`
+listeners:
+  - address: 127.0.0.1:0
+    error_pages: [{ status: 404, body: nothing, content_type: text/plain }, { status: 500-599, body_file: %q }]
+    routes:
+      - { match: { path: /fixed }, reply: { status: 503, body: fixed } }
+      - { match: [{ path: /cut }, { path: /own }], pool: app }
+pools: { app: { servers: [%q], eject: { enabled: false } } }
+`, file, server.Addr)
+		p := testkit.Start(t, s, config)
+		c := testkit.Dial(t, p.Addr)
+		wantResponse(t, "no route", c.Get("/x"), 404, "nothing")
+		r := c.Get("/cut")
+		wantResponse(t, "a server that breaks off", r, 502, "<p>sorry</p>")
+		if r.Header.Get("Content-Type") != "text/html; charset=utf-8" || r.Header.Get("Proxy-Status") == "" {
+			t.Errorf("the page comes with %v", r.Header)
+		}
+		wantResponse(t, "a server's answer", c.Get("/own"), 502, "no")
+		wantResponse(t, "a fixed reply", c.Get("/fixed"), 503, "fixed")
+		p.Reload(t, strings.Replace(config, "body: nothing", "body: gone", 1))
+		wantResponse(t, "after a reload", testkit.Dial(t, p.Addr).Get("/x"), 404, "gone")
+	})
+}
+
 // headServer answers with the head that it has got, as text.
 func headServer(t *testing.T) *testkit.Server {
 	t.Helper()

@@ -20,6 +20,8 @@ var (
 	nameMaxAge           = []byte("Access-Control-Max-Age")
 	nameExpose           = []byte("Access-Control-Expose-Headers")
 	nameVary             = []byte("Vary")
+
+	valueOrigin, valueAny, valueTrue = []byte("Origin"), []byte("*"), []byte("true")
 )
 
 // preflight is the answer to a browser that asks before it sends a page's request; over: the request is such a question.
@@ -69,18 +71,18 @@ func (x *Exchange) corsFields(dst msg.Fields, preflight bool) msg.Fields {
 		}
 	}
 	if !c.Any {
-		add(nameVary, []byte("Origin"))
+		add(nameVary, valueOrigin)
 	}
 	if x.origin == nil {
 		return dst
 	}
 	if c.Any {
-		add(nameAllowOrigin, []byte("*"))
+		add(nameAllowOrigin, valueAny)
 	} else {
 		add(nameAllowOrigin, x.origin)
 	}
 	if c.Credentials {
-		add(nameAllowCredentials, []byte("true"))
+		add(nameAllowCredentials, valueTrue)
 	}
 	if !preflight {
 		add(nameExpose, c.Expose)

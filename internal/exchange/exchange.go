@@ -86,6 +86,7 @@ type Exchange struct {
 	LoggedIn bool
 
 	query       pool.Query
+	visits      *pool.Pool // which counts it as under way; nil: none does
 	lease       pool.Lease
 	waiter      pool.Waiter
 	waiting     bool         // in the queue
@@ -170,7 +171,8 @@ func (x *Exchange) Start(now clock.Instant, t *route.Table) Step {
 			return step
 		}
 	}
-	x.Route.Pool.Enter(now, x.Client.Loop)
+	x.visits = x.Route.Pool
+	x.visits.Enter(now, x.Client.Loop)
 	x.findUpgrade()
 	x.findWebCall()
 	if len(x.Req.Protocol) > 0 && x.upgrade.token == nil {
@@ -424,9 +426,7 @@ func (x *Exchange) Done(now clock.Instant, f *fault.Error) {
 	if x.entered != nil {
 		x.entered.Leave(x.enteredAs)
 	}
-	if x.Route != nil && x.Route.Pool != nil && !x.upgrade.done {
-		x.Route.Pool.Leave(x.Client.Loop)
-	}
+	x.leave()
 	if f == nil {
 		return
 	}
@@ -435,6 +435,14 @@ func (x *Exchange) Done(now clock.Instant, f *fault.Error) {
 	}
 	first, _ := endOf(f)
 	x.mark(first, 'D', f.Error())
+}
+
+// leave takes the exchange out of those that its pool counts as under way.
+func (x *Exchange) leave() {
+	if x.visits != nil {
+		x.visits.Leave(x.Client.Loop)
+		x.visits = nil
+	}
 }
 
 // End is HAProxy's four-letter cause, Reason the same in words; empty when nothing went wrong.

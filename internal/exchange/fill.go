@@ -31,6 +31,8 @@ func (x *Exchange) fill(dst []byte, t *route.Template, in place) []byte {
 			dst = append(dst, bytes.TrimPrefix(x.Req.Query, []byte("?"))...)
 		case route.QueryValue:
 			dst = appendParameter(dst, route.Parameter(x.Req.Query, p.Text), in)
+		case route.ServerName:
+			dst = appendFact(dst, []byte(x.Client.ServerName), in)
 		case route.ClientIP:
 			if x.From.IsValid() {
 				dst = x.From.AppendTo(dst)
@@ -53,8 +55,6 @@ func (x *Exchange) fact(p *route.Part) []byte {
 		return x.Req.Method
 	case route.RequestID:
 		return x.RequestID()
-	case route.ServerName:
-		return []byte(x.Client.ServerName)
 	case route.Subject:
 		if i := x.Client.Identity; i != nil {
 			return i.subject

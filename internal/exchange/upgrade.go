@@ -135,7 +135,7 @@ func (x *Exchange) switched() Step {
 	x.lease.Tell(x.outcome, x.took)
 	x.outcome, x.took = pool.Unknown, 0
 	x.Until = 0
-	x.Route.Pool.Leave(x.Client.Loop)
+	x.leave()
 	return Step{Kind: Upgrade}
 }
 

@@ -2,14 +2,13 @@ package app
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"poise/internal/config"
+	"poise/internal/login"
 	"poise/internal/proxy"
 	"poise/internal/route"
 )
@@ -22,6 +21,12 @@ func actionsOf(r *config.Route) (*route.Actions, error) {
 	a := &route.Actions{MaxBody: int64(r.MaxBody), Request: editsOf(r.RequestHeaders), Response: editsOf(r.ResponseHeaders)}
 	if x := r.Access; x != nil {
 		a.Access = route.NewAccess(x.Allow, x.Deny)
+	}
+	if x := r.BasicAuth; x != nil {
+		var err error
+		if a.Login, err = loginOf(x); err != nil {
+			return nil, fmt.Errorf("basic_auth: %w", err)
+		}
 	}
 	if x := r.CORS; x != nil {
 		a.CORS = corsOf(x)
@@ -45,6 +50,19 @@ func actionsOf(r *config.Route) (*route.Actions, error) {
 	return a, nil
 }
 
+// loginOf reads the file of users.
+func loginOf(x *config.BasicAuth) (*route.Login, error) {
+	text, err := readUpTo(x.UsersFile, maxReply)
+	if err != nil {
+		return nil, err
+	}
+	users, err := login.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", x.UsersFile, err)
+	}
+	return &route.Login{Users: users, Challenge: fmt.Appendf(nil, `Basic realm=%q, charset="UTF-8"`, x.Realm)}, nil
+}
+
 // corsOf is what browsers are told.
 func corsOf(x *config.CORS) *route.CORS {
 	c := &route.CORS{
@@ -61,18 +79,9 @@ func replyOf(body, file, contentType string) (*route.Reply, error) {
 	if file == "" {
 		return r, nil
 	}
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // only read
-	if r.Body, err = io.ReadAll(io.LimitReader(f, maxReply+1)); err != nil {
-		return nil, err
-	}
-	if len(r.Body) > maxReply {
-		return nil, fmt.Errorf("%s has more than %d bytes", file, maxReply)
-	}
-	return r, nil
+	var err error
+	r.Body, err = readUpTo(file, maxReply)
+	return r, err
 }
 
 // pagesOf are a listener's error pages.
@@ -110,7 +119,8 @@ func editsOf(e *config.Edits) *route.Edits {
 // factOf are the facts by their names in the configuration.
 var factOf = map[string]route.Fact{
 	"scheme": route.Scheme, "host": route.Host, "path": route.Path, "path_rest": route.PathRest, "method": route.Method, "client_ip": route.ClientIP,
-	"request_id": route.RequestID, "server_name": route.ServerName, "client_subject": route.Subject, "header": route.Header, "cookie": route.Cookie,
+	"request_id": route.RequestID, "server_name": route.ServerName, "client_subject": route.Subject, "user": route.User,
+	"header": route.Header, "cookie": route.Cookie,
 }
 
 // templateOf is a template that the configuration's checks have found good; nil for an empty one.

@@ -155,8 +155,10 @@ func TestExamplesAreFine(t *testing.T) {
 	cert := testkit.NewCertificate(t, "example.com")
 	ocsp := testkit.WriteFile(t, "ocsp", cert.OCSP(t, time.Hour))
 	tickets := testkit.WriteFile(t, "tickets", []byte(base64.StdEncoding.EncodeToString(make([]byte, 48))))
+	users := testkit.WriteFile(t, "users", []byte("ann:$2y$10$4v0sUS0sBZ2M/0BDtUV4FeCqEOTVSnCXCNEdTEi9QkWfUHnrA1oPu\n"))
 	env := map[string]string{
-		"POISE_CERT": cert.CertFile, "POISE_KEY": cert.KeyFile, "POISE_CA": cert.CertFile, "POISE_CLIENTS": cert.CertFile, "POISE_TICKETS": tickets, "POISE_OCSP": ocsp,
+		"POISE_USERS": users,
+		"POISE_CERT":  cert.CertFile, "POISE_KEY": cert.KeyFile, "POISE_CA": cert.CertFile, "POISE_CLIENTS": cert.CertFile, "POISE_TICKETS": tickets, "POISE_OCSP": ocsp,
 	}
 	for _, f := range files {
 		if r := call(env, "check", "-c", f); r.code != 0 || r.out != f+": fine\n" {

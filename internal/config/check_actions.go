@@ -22,6 +22,14 @@ func (c *checker) actions(r *Route) {
 	if x := r.RateLimit; x != nil && !c.broken[x] {
 		c.rateLimit(x)
 	}
+	if x := r.BasicAuth; x != nil && !c.broken[x] {
+		if !c.set(&x.UsersFile) {
+			c.report(c.at[x], "basic_auth without users_file", "add users_file: FILE, as htpasswd -B writes it")
+		}
+		if c.good(&x.Realm) && strings.ContainsFunc(x.Realm, func(r rune) bool { return r < ' ' || r >= 0x7f || r == '"' || r == '\\' }) {
+			c.complain(&x.Realm, fmt.Sprintf("realm: %q has characters other than letters, digits and signs", x.Realm), "")
+		}
+	}
 	if x := r.CORS; x != nil && !c.broken[x] {
 		c.cors(x)
 	}

@@ -126,6 +126,7 @@ var typeNames = map[reflect.Type]string{
 	reflect.TypeFor[InFlightLimit]():      "in in_flight_limit",
 	reflect.TypeFor[CORS]():               "in cors",
 	reflect.TypeFor[ErrorPage]():          "in an error page",
+	reflect.TypeFor[BasicAuth]():          "in basic_auth",
 	reflect.TypeFor[Rewrite]():            "in rewrite",
 	reflect.TypeFor[Edits]():              "in changes to headers",
 	reflect.TypeFor[RouteRetry]():         "in a route's retry",

@@ -27,6 +27,8 @@ type Route struct {
 	InFlightLimit *InFlightLimit `yaml:"in_flight_limit"`
 	// CORS is which pages of other origins may use the route from a browser. Default: as the servers say.
 	CORS *CORS `yaml:"cors"`
+	// BasicAuth has clients give a name and a password. Default: they need none.
+	BasicAuth *BasicAuth `yaml:"basic_auth"`
 	// MaxBody is how large a request's body may be; a larger one gets 413. 0: any size.
 	MaxBody Size `yaml:"max_body" default:"0" min:"0" max:"1024GiB"`
 	// Rewrite changes what servers are asked for.
@@ -150,6 +152,14 @@ type CORS struct {
 	Credentials bool `yaml:"credentials" default:"false"`
 	// MaxAge is how long a browser need not ask again.
 	MaxAge time.Duration `yaml:"max_age" default:"10m" min:"0s" max:"24h"`
+}
+
+// BasicAuth is whose names and passwords are taken (RFC 7617). They are readable on the way: give it to listeners with tls.
+type BasicAuth struct {
+	// UsersFile has a line of NAME:HASH for each user, as htpasswd -B writes it (bcrypt). It is read at start and reload.
+	UsersFile string `yaml:"users_file"`
+	// Realm is what browsers show where they ask.
+	Realm string `yaml:"realm" default:"restricted"`
 }
 
 // Rewrite is what servers are asked for. What is not set stays as the client has asked for it.

@@ -18,7 +18,7 @@ type Part struct {
 
 // The facts that templates can have, those with a name behind a dot apart.
 var (
-	facts      = []string{"scheme", "host", "path", "path_rest", "query", "method", "client_ip", "request_id", "server_name", "client_subject"}
+	facts      = []string{"scheme", "host", "path", "path_rest", "query", "method", "client_ip", "request_id", "server_name", "client_subject", "user"}
 	namedFacts = []string{"header", "cookie", "query"}
 )
 

@@ -8,8 +8,8 @@ import (
 	"poise/internal/route"
 )
 
-// act does what the route does beside sending the request to its pool, in this order. over: the step answers the request.
-func (x *Exchange) act(now clock.Instant, a *route.Actions) (step Step, over bool) {
+// admit finds out whether the request may go on, by what is asked in this order. over: the step answers it, or has to be done before it does.
+func (x *Exchange) admit(now clock.Instant, a *route.Actions) (step Step, over bool) {
 	if a.Access != nil && !a.Access.Allows(x.From) {
 		return x.answer(forbidden, 'P', 'R'), true
 	}
@@ -24,6 +24,14 @@ func (x *Exchange) act(now clock.Instant, a *route.Actions) (step Step, over boo
 			return step, true
 		}
 	}
+	if a.Login != nil {
+		return x.login(a.Login)
+	}
+	return Step{}, false
+}
+
+// act does what the route does with a request that may go on, in this order. over: the step answers it.
+func (x *Exchange) act(now clock.Instant, a *route.Actions) (step Step, over bool) {
 	if a.MaxBody > 0 && x.Req.Length > a.MaxBody {
 		return x.answer(tooLarge, 'P', 'R'), true
 	}

@@ -47,6 +47,7 @@ const (
 	Relay                   // send the response that came to the client
 	Upgrade                 // send the 101 that came to the client, and then pass bytes on both ways; Done ends it
 	Answer                  // send Step.Reply to the client
+	Verify                  // have Exchange.CheckPassword run where it may take long, and say Verified
 )
 
 // Step is what Start, Failed and Responded return.
@@ -112,6 +113,8 @@ type Exchange struct {
 	taken       limit.Taken          // of the route's rate
 	entered     *route.InFlightLimit // which counts the exchange; nil: none does
 	enteredAs   uint64
+	claim       claim
+	user        []byte // who the client is by its password; nil: nobody was asked for one
 	origin      []byte // of the page that asks, where the route's CORS allows it
 	prefix      int    // how much of the path the match's prefix covers
 	// path and authority are what servers are asked for; nil: what the client asked for.
@@ -167,10 +170,18 @@ func (x *Exchange) Start(now clock.Instant, t *route.Table) Step {
 	}
 	x.prefix = found.Prefix
 	if a := x.Route.Actions; a != nil {
+		if step, over := x.admit(now, a); over {
+			return step
+		}
 		if step, over := x.act(now, a); over {
 			return step
 		}
 	}
+	return x.begin(now)
+}
+
+// begin finds a server.
+func (x *Exchange) begin(now clock.Instant) Step {
 	x.visits = x.Route.Pool
 	x.visits.Enter(now, x.Client.Loop)
 	x.findUpgrade()

@@ -301,6 +301,9 @@ func (x *Exchange) ReplyFields(dst msg.Fields, r *Reply) msg.Fields {
 		x.scratch = strconv.AppendInt(x.scratch, int64(r.RetryAfter), 10)
 		dst = append(dst, msg.Field{Name: []byte("Retry-After"), Value: x.scratch[at:len(x.scratch):len(x.scratch)]})
 	}
+	if len(r.Challenge) > 0 {
+		dst = append(dst, msg.Field{Name: []byte("WWW-Authenticate"), Value: r.Challenge, ID: msg.WWWAuthenticate})
+	}
 	if len(r.Location) > 0 {
 		dst = append(dst, msg.Field{Name: []byte("Location"), Value: r.Location})
 	}

@@ -59,6 +59,8 @@ func (x *Exchange) fact(p *route.Part) []byte {
 		if i := x.Client.Identity; i != nil {
 			return i.subject
 		}
+	case route.User:
+		return x.user
 	case route.Header:
 		for i := range x.Req.Fields {
 			if f := &x.Req.Fields[i]; msg.EqualFold(f.Name, p.Text) {

@@ -17,6 +17,8 @@ type Reply struct {
 	Fixed *route.Reply
 	// Preflight: it answers a browser's question about a page of another origin.
 	Preflight bool
+	// Challenge is what WWW-Authenticate asks for, or empty.
+	Challenge []byte
 	// Location is where the client finds what it wants, or empty.
 	Location []byte
 	// Close: the connection cannot be used further.
@@ -31,6 +33,8 @@ var (
 	tooManyRequests = Reply{Status: 429, Text: "too many requests came", ProxyStatus: "http_request_denied"}
 	tooManyAtOnce   = Reply{Status: 429, Text: "too many requests are under way", ProxyStatus: "http_request_denied"}
 	foreign         = Reply{Status: 403, Text: "pages of this origin may not ask here", ProxyStatus: "http_request_denied"}
+	noPassword      = Reply{Status: 401, Text: "a name and password are needed, and these are none"}
+	passwordsBusy   = Reply{Status: 503, Text: "too many passwords are compared at present", ProxyStatus: "connection_limit_reached", RetryAfter: 1}
 	unreadable      = Reply{Status: 400, Text: "the path cannot be rewritten", ProxyStatus: "http_request_error"}
 	noRoute         = Reply{Status: 404, Text: "no route matches this host and path", ProxyStatus: "destination_not_found"}
 	misdirected     = Reply{Status: 421, Text: "the connection is for another host", ProxyStatus: "http_request_error"}

@@ -42,6 +42,9 @@ func (e *serving) serveOne(f *fault.Error) bool {
 				continue
 			}
 			step = e.responded()
+		case exchange.Verify:
+			e.p.loop.Offload(x.CheckPassword)
+			step = x.Verified(e.now())
 		case exchange.Wait:
 			step = e.awaitServer()
 		case exchange.Relay:

@@ -7,6 +7,7 @@ import (
 	"github.com/gaissmai/bart"
 
 	"poise/internal/limit"
+	"poise/internal/login"
 	"poise/internal/msg"
 	"poise/internal/siphash"
 )
@@ -17,6 +18,7 @@ type Actions struct {
 	Rate     *RateLimit
 	InFlight *InFlightLimit
 	CORS     *CORS
+	Login    *Login
 	MaxBody  int64 // the most bytes that a request's body may have; 0: any number
 	Redirect *Redirect
 	Reply    *Reply
@@ -83,6 +85,12 @@ type RateLimit struct {
 type InFlightLimit struct {
 	LimitKey
 	*limit.InFlight
+}
+
+// Login is who has to give a name and a password.
+type Login struct {
+	Users     *login.Users
+	Challenge []byte // the value of WWW-Authenticate
 }
 
 // CORS is which pages of other origins may use the route from a browser. The texts are values of the fields that say so.
@@ -201,6 +209,7 @@ const (
 	RequestID       // the exchange's
 	ServerName      // that the TLS handshake was for
 	Subject         // of the client's certificate
+	User            // whose password was given
 	Header          // the first field of that name
 	Cookie          // the first of that name
 	QueryValue      // the first parameter of that name, not decoded

@@ -30,18 +30,21 @@ modules() {
 }
 
 # Seeds of all fuzz tests are among the tests. Four run at a time, on however few cores, for most of them wait most of the time.
-tests() { suites -parallel 4; }
-
-# suites runs all tests, with the arguments given. Those that use the whole program come one package after the other: they look at times, and two cores
-# are few.
-suites() {
-	go test -shuffle=on -timeout=10m "$@" ./cmd/... ./internal/...
-	go test -shuffle=on -timeout=20m -p 1 "$@" ./test/... ./bench
+tests() {
+	go test -shuffle=on -timeout=10m -parallel 4 ./cmd/... ./internal/...
+	whole ./test/... ./bench -parallel 4
 }
 
+# whole runs tests that use the whole program, one package after the other: they look at times, and two cores are few.
+whole() { go test -shuffle=on -timeout=20m -p 1 "$@"; }
+
 # The race detector does not see what the kernel writes to a ring's buffers, so the suites on the wire run over package net here; what io_uring
-# does to memory is found by the poisoned buffers of the ordinary tests.
-race() { POISE_TEST_SETUPS=net/1,net/2/tls CGO_ENABLED=1 suites -race -short; }
+# does to memory is found by the poisoned buffers of the ordinary tests. Suites that only start programs have nothing for it to see.
+race() {
+	local -x POISE_TEST_SETUPS=net/1,net/2/tls CGO_ENABLED=1
+	go test -shuffle=on -timeout=10m -race -short ./internal/...
+	whole -race -short ./test/wire ./test/load
+}
 
 # The binary as it is shipped.
 binary() { make --no-print-directory build && ./bin/poise version; }

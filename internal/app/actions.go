@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"poise/internal/config"
-	"poise/internal/login"
 	"poise/internal/proxy"
 	"poise/internal/route"
 )
@@ -21,12 +20,6 @@ func actionsOf(r *config.Route) (*route.Actions, error) {
 	a := &route.Actions{MaxBody: int64(r.MaxBody), Request: editsOf(r.RequestHeaders), Response: editsOf(r.ResponseHeaders)}
 	if x := r.Access; x != nil {
 		a.Access = route.NewAccess(x.Allow, x.Deny)
-	}
-	if x := r.BasicAuth; x != nil {
-		var err error
-		if a.Login, err = loginOf(x); err != nil {
-			return nil, fmt.Errorf("basic_auth: %w", err)
-		}
 	}
 	if x := r.CORS; x != nil {
 		a.CORS = corsOf(x)
@@ -48,19 +41,6 @@ func actionsOf(r *config.Route) (*route.Actions, error) {
 		a.Reply.Status = x.Status
 	}
 	return a, nil
-}
-
-// loginOf reads the file of users.
-func loginOf(x *config.BasicAuth) (*route.Login, error) {
-	text, err := readUpTo(x.UsersFile, maxReply)
-	if err != nil {
-		return nil, err
-	}
-	users, err := login.Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", x.UsersFile, err)
-	}
-	return &route.Login{Users: users, Challenge: fmt.Appendf(nil, `Basic realm=%q, charset="UTF-8"`, x.Realm)}, nil
 }
 
 // corsOf is what browsers are told.

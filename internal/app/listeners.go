@@ -56,7 +56,9 @@ func without(l *config.Listener, c *config.Config) *config.Listener {
 	if c.Pools.Get(l.Pool) == nil {
 		kept.Pool = ""
 	}
-	kept.Routes = slices.DeleteFunc(slices.Clone(l.Routes), func(r *config.Route) bool { return c.Pools.Get(r.Pool) == nil })
+	kept.Routes = slices.DeleteFunc(slices.Clone(l.Routes), func(r *config.Route) bool {
+		return slices.ContainsFunc(r.Pools(), func(name string) bool { return c.Pools.Get(name) == nil })
+	})
 	return &kept
 }
 

@@ -25,14 +25,14 @@ type running struct {
 	pools     []*poolState
 	table     *route.Table
 	routes    []stats.RouteName
-	counts    map[string]*counts // of routes' limits
+	kept      map[string]*kept // of routes, by their names
 }
 
-func (r *running) countsOf() map[string]*counts {
+func (r *running) keeps() map[string]*kept {
 	if r == nil {
 		return nil
 	}
-	return r.counts
+	return r.kept
 }
 
 // pool returns the pool of that name, or nil.
@@ -100,11 +100,11 @@ func (a *App) build(c *config.Config, n *names, before *running) (*running, erro
 		}
 		next.listeners = append(next.listeners, served)
 	}
-	t, err := a.tableOf(c, listeners, next.pools, before.countsOf())
+	t, err := a.tableOf(c, listeners, next.pools, before.keeps())
 	if err != nil {
 		return nil, err
 	}
-	next.table, next.routes, next.counts = t.Table, t.names, t.counts
+	next.table, next.routes, next.kept = t.Table, t.names, t.kept
 	return next, nil
 }
 

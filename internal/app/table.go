@@ -19,19 +19,19 @@ type built struct {
 	names    []stats.RouteName
 	routes   []*config.Route // the configuration's, at the same place as the table's; nil for a listener's pool
 	warnings []route.Warning
-	counts   map[string]*counts // of routes, by their names
+	kept     map[string]*kept // of routes, by their names
 }
 
 // tableOf builds the routes of listeners, which are c's or stand for them; each listener's pool is its last route.
 //
-// was are the counts of the routes of before.
-func (a *App) tableOf(c *config.Config, from []*config.Listener, pools []*poolState, was map[string]*counts) (*built, error) {
+// was is what the routes of before have that lasts.
+func (a *App) tableOf(c *config.Config, from []*config.Listener, pools []*poolState, was map[string]*kept) (*built, error) {
 	byName := map[string]*poolState{}
 	for _, p := range pools {
 		byName[p.cfg.Name] = p
 	}
 	var listeners []route.Listener
-	b := &built{counts: map[string]*counts{}}
+	b := &built{kept: map[string]*kept{}}
 	for _, l := range from {
 		rl := route.Listener{Name: l.Name}
 		add := func(s route.Spec, of *config.Route) {
@@ -45,8 +45,12 @@ func (a *App) tableOf(c *config.Config, from []*config.Listener, pools []*poolSt
 			if err != nil {
 				return b, fmt.Errorf("route %s: %w", r.Name, err)
 			}
-			b.counts[r.Name] = countsOf(r, was[r.Name])
-			b.counts[r.Name].limits(actions, a.secret)
+			k, err := keptOf(r, was[r.Name], a.secret)
+			if err != nil {
+				return b, fmt.Errorf("route %s: %w", r.Name, err)
+			}
+			k.act(actions, a.secret)
+			b.kept[r.Name] = k
 			add(specOf(r, actions, c, l, byName), r)
 		}
 		last := route.Route{Name: l.Name, Timeouts: timeoutsOf(&l.Timeouts.RouteTimeouts, c, l), Upgrades: upgradesOf(l.Upgrades), HSTS: hstsOf(l)}

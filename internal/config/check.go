@@ -377,12 +377,11 @@ func (c *checker) unused() {
 			return // which pool was meant is not known
 		}
 		for _, r := range l.Routes {
-			used[r.Pool] = true
 			if c.broken[&r.Pool] || c.broken[&r.Split] || c.broken[r] {
 				return
 			}
-			for _, share := range r.Split {
-				used[share.Pool] = true
+			for _, pool := range r.Pools() {
+				used[pool] = true
 			}
 		}
 	}

@@ -130,7 +130,9 @@ func (c *checker) cookies() {
 		look("", l.Pool)
 		for _, r := range l.Routes {
 			for _, host := range r.hosts() {
-				look(host, r.Pool)
+				if r.Pool != "" { // pools of a split may share a cookie: each knows its own
+					look(host, r.Pool)
+				}
 			}
 		}
 	}

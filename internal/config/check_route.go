@@ -17,6 +17,9 @@ func (c *checker) route(r *Route) {
 	if c.set(&r.Upgrades) {
 		c.upgrades(r.Upgrades)
 	}
+	if r.Match != nil && len(r.Match) == 0 && c.good(&r.Match) {
+		c.complain(&r.Match, "match: an empty list matches nothing", "leave it out to match every request")
+	}
 	for _, m := range r.Match {
 		c.match(m)
 	}

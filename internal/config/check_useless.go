@@ -186,7 +186,9 @@ func (c *checker) uselessTimes() {
 		ways[l.Pool] = append(ways[l.Pool], &l.Timeouts.RouteTimeouts)
 		for _, r := range l.Routes {
 			c.uselessTimeouts(&r.Timeouts)
-			ways[r.Pool] = append(ways[r.Pool], &r.Timeouts)
+			for _, pool := range r.Pools() {
+				ways[pool] = append(ways[pool], &r.Timeouts)
+			}
 		}
 	}
 	for _, p := range x.Pools {

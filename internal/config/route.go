@@ -45,6 +45,18 @@ type Route struct {
 	Timeouts RouteTimeouts `yaml:"timeouts"`
 }
 
+// Pools are the names of all pools that get requests of the route.
+func (r *Route) Pools() []string {
+	var all []string
+	if r.Pool != "" {
+		all = append(all, r.Pool)
+	}
+	for _, s := range r.Split {
+		all = append(all, s.Pool)
+	}
+	return all
+}
+
 // Share is a pool's part of a route's requests.
 type Share struct {
 	// Pool gets the requests.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"poise/internal/clock"
+	"poise/internal/limit"
 	"poise/internal/msg"
 	"poise/internal/route"
 	"poise/internal/siphash"
@@ -61,7 +62,7 @@ var (
 // limitFields appends what the client is told of its limit (draft-ietf-httpapi-ratelimit-headers).
 func (x *Exchange) limitFields(dst msg.Fields) msg.Fields {
 	l := x.actions().Rate
-	if l == nil || l.Policy == nil {
+	if l == nil || l.Policy == nil || x.taken == (limit.Taken{}) { // what was refused before has taken nothing
 		return dst
 	}
 	from := len(x.scratch)

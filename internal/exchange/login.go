@@ -13,7 +13,6 @@ import (
 type claim struct {
 	name, password []byte
 	ok             bool
-	err            error
 }
 
 // login finds out whose request it is. Passwords that were right before are known at once.
@@ -24,6 +23,9 @@ func (x *Exchange) login(l *route.Login) (step Step, over bool) {
 	if l.Users.Known(x.claim.name, x.claim.password) {
 		x.user = x.claim.name
 		return Step{}, false
+	}
+	if !l.Users.Begin() {
+		return x.answer(passwordsBusy, 'R', 'R'), true
 	}
 	return Step{Kind: Verify}, true
 }
@@ -45,19 +47,17 @@ func (x *Exchange) readClaim() bool {
 	return found
 }
 
-// CheckPassword compares the password, which takes long. It touches nothing else, and may run beside the loop while the exchange waits for it.
+// CheckPassword compares the password, which takes long; it has to follow the step Verify. It touches nothing else, and may run beside the loop while the
+// exchange waits for it.
 func (x *Exchange) CheckPassword() {
 	c := &x.claim
-	c.ok, c.err = x.Route.Actions.Login.Users.Verify(c.name, c.password)
+	c.ok = x.Route.Actions.Login.Users.Verify(c.name, c.password)
 }
 
 // Verified goes on after CheckPassword.
 func (x *Exchange) Verified(now clock.Instant) Step {
 	a := x.Route.Actions
-	switch {
-	case x.claim.err != nil:
-		return x.answer(passwordsBusy, 'R', 'R')
-	case !x.claim.ok:
+	if !x.claim.ok {
 		return x.askPassword(a.Login)
 	}
 	x.user = x.claim.name

@@ -1,11 +1,10 @@
 // Package login knows users by their names and passwords.
 //
 // Passwords are kept as bcrypt makes them, which takes tens of milliseconds to compare, on purpose: a loop must not wait for it. So what was found right once
-// is known by a quick hash from then on, and the slow way runs elsewhere, for few requests at a time. Start reading at Users.Known, then Verify.
+// is known by a quick hash from then on, and the slow way runs elsewhere, for few requests at a time. Start reading at Users.Known, then Begin.
 package login
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
@@ -27,8 +26,9 @@ const (
 // Users are the users of one file. Any loop may use them.
 type Users struct {
 	users  map[string]*user
-	nobody user     // compared with for names that there are not, so that the time does not tell
-	secret [32]byte // of the quick hashes
+	nobody user              // compared with for names that there are not, so that the time does not tell
+	secret [32]byte          // of the quick hashes
+	file   [sha256.Size]byte // hash of what they were read from
 	busy   atomic.Int32
 }
 
@@ -37,10 +37,9 @@ type user struct {
 	good atomic.Pointer[[sha256.Size]byte] // the quick hash of the right password, once that was given
 }
 
-// Parse reads lines of NAME:HASH, as htpasswd -B writes them. Empty ones and those that begin with # say nothing.
-func Parse(file []byte) (*Users, error) {
-	u := &Users{users: map[string]*user{}}
-	_, _ = rand.Read(u.secret[:]) // never fails
+// Parse reads lines of NAME:HASH, as htpasswd -B writes them. Empty ones and those that begin with # say nothing. secret is what nobody else knows.
+func Parse(file, secret []byte) (*Users, error) {
+	u := &Users{users: map[string]*user{}, secret: sha256.Sum256(append([]byte("poise login\x00"), secret...)), file: sha256.Sum256(file)}
 	cost := bcrypt.MinCost
 	for i, line := range strings.Split(string(file), "\n") {
 		line = strings.TrimSuffix(line, "\r")
@@ -70,6 +69,9 @@ func Parse(file []byte) (*Users, error) {
 	return u, err
 }
 
+// From tells whether the users were read from a file with this content.
+func (u *Users) From(file []byte) bool { return u.file == sha256.Sum256(file) }
+
 // quick is a hash of both that only this process can make.
 func (u *Users) quick(name, password []byte) [sha256.Size]byte {
 	h := sha256.New()
@@ -98,24 +100,27 @@ func (u *Users) Known(name, password []byte) bool {
 	return subtle.ConstantTimeCompare(good[:], sum[:]) == 1
 }
 
-// ErrBusy says that as many passwords as may are compared already.
-var ErrBusy = errors.New("too many passwords are compared at once")
+// Begin tells whether another password may be compared now; then Verify must follow.
+func (u *Users) Begin() bool {
+	if u.busy.Add(1) > atOnce {
+		u.busy.Add(-1)
+		return false
+	}
+	return true
+}
 
 // Verify finds out whether the password is the user's. It takes long, whether or not there is the user.
-func (u *Users) Verify(name, password []byte) (ok bool, err error) {
+func (u *Users) Verify(name, password []byte) bool {
 	defer u.busy.Add(-1)
-	if u.busy.Add(1) > atOnce {
-		return false, ErrBusy
-	}
 	x := u.users[string(name)]
 	if x == nil {
 		_ = bcrypt.CompareHashAndPassword(u.nobody.hash, password)
-		return false, nil
+		return false
 	}
 	if bcrypt.CompareHashAndPassword(x.hash, password) != nil {
-		return false, nil
+		return false
 	}
 	sum := u.quick(name, password)
 	x.good.Store(&sum)
-	return true, nil
+	return true
 }

@@ -1,13 +1,13 @@
 package login
 
 import (
-	"fmt"
 	"strings"
-	"sync"
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
 )
+
+var key = []byte("a secret")
 
 func line(t testing.TB, name, password string, cost int) string {
 	t.Helper()
@@ -19,7 +19,7 @@ func line(t testing.TB, name, password string, cost int) string {
 }
 
 func TestUsers(t *testing.T) {
-	u, err := Parse([]byte("# people\n\n" + line(t, "ann", "secret", 4) + line(t, "bob", "other: one", 5) + strings.TrimSuffix(line(t, "eve", "", 4), "\n") + "\r"))
+	u, err := Parse([]byte("# people\n\n"+line(t, "ann", "secret", 4)+line(t, "bob", "other: one", 5)+strings.TrimSuffix(line(t, "eve", "", 4), "\n")+"\r"), key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,8 +40,8 @@ func TestUsers(t *testing.T) {
 		if u.Known([]byte(tt.name), []byte(tt.password)) {
 			t.Errorf("%s with %.20q is known before it was verified", tt.name, tt.password)
 		}
-		if ok, err := u.Verify([]byte(tt.name), []byte(tt.password)); ok != tt.want || err != nil {
-			t.Errorf("Verify(%s, %.20q) = %v, %v, want %v", tt.name, tt.password, ok, err, tt.want)
+		if began, ok := u.Begin(), u.Verify([]byte(tt.name), []byte(tt.password)); !began || ok != tt.want {
+			t.Errorf("Verify(%s, %.20q) = %v, begun %v, want %v", tt.name, tt.password, ok, began, tt.want)
 		}
 		if got := u.Known([]byte(tt.name), []byte(tt.password)); got != tt.want {
 			t.Errorf("Known(%s, %.20q) afterwards = %v, want %v", tt.name, tt.password, got, tt.want)
@@ -67,7 +67,7 @@ func TestParseErrors(t *testing.T) {
 		"bob:$apr1$x$y":                        "not hashed by bcrypt",
 		"bob:$2y$15" + ann[len("ann:$2y$04"):]: "has the cost 15, more than 14",
 	} {
-		if u, err := Parse([]byte(text)); u != nil || err == nil || !strings.Contains(err.Error(), want) {
+		if u, err := Parse([]byte(text), key); u != nil || err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Parse(%.30q) = %v, want an error with %q", text, err, want)
 		}
 	}
@@ -75,27 +75,22 @@ func TestParseErrors(t *testing.T) {
 
 // TestFewAtOnce: who tries many passwords does not have all of them compared at once.
 func TestFewAtOnce(t *testing.T) {
-	u, err := Parse([]byte(line(t, "ann", "secret", 8)))
+	u, err := Parse([]byte(line(t, "ann", "secret", 4)), key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var tries sync.WaitGroup
-	var mu sync.Mutex
-	busy := 0
-	for i := range 20 {
-		tries.Go(func() {
-			if _, err := u.Verify([]byte("ann"), fmt.Append(nil, i)); err == ErrBusy {
-				mu.Lock()
-				busy++
-				mu.Unlock()
-			}
-		})
+	for range atOnce {
+		if !u.Begin() {
+			t.Fatalf("not %d may be compared at once", atOnce)
+		}
 	}
-	tries.Wait()
-	if busy == 0 {
-		t.Error("20 passwords are compared at once")
+	for range 3 {
+		if u.Begin() {
+			t.Fatalf("more than %d may be compared at once", atOnce)
+		}
 	}
-	if ok, err := u.Verify([]byte("ann"), []byte("secret")); !ok || err != nil {
-		t.Errorf("afterwards Verify = %v, %v", ok, err)
+	u.Verify([]byte("ann"), []byte("wrong"))
+	if !u.Begin() || u.Begin() {
+		t.Error("after one has ended, not one may begin")
 	}
 }

@@ -65,7 +65,7 @@ func (r *Route) settle() error {
 		if way.Pool == nil {
 			return errors.New("a share without a pool")
 		}
-		way.Index, way.Actions = r.Index, r.Actions
+		way.ID, way.Index, way.Actions = r.ID, r.Index, r.Actions
 		s.Ways = append(s.Ways, Way{&way, w.Weight})
 		s.total += uint64(w.Weight)
 	}

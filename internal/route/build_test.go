@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"poise/internal/balance"
+	"poise/internal/pool"
 )
 
 func TestBuildErrors(t *testing.T) {
@@ -63,6 +66,31 @@ func TestBuildCopies(t *testing.T) {
 	l.Routes[0].Matches[0].Methods[0], l.Routes[0].Route.Name = "POST", "changed"
 	if got := table.matched("GET a/"); got != "GET" {
 		t.Errorf("Match after the spec was changed = %s, want GET", got)
+	}
+}
+
+// TestSplit: the ways of a split are the route itself but for their pools, and each gets its part.
+func TestSplit(t *testing.T) {
+	other := pool.New(1, pool.Spec{Name: "other", Policy: balance.RoundRobin()})
+	split := &Actions{Split: &Split{Ways: []Way{{&Route{Name: "r", Pool: app}, 3}, {&Route{Name: "r", Pool: other}, 1}, {&Route{Name: "r", Pool: other}, 0}}}}
+	l := listener("/first")
+	l.Routes = append(l.Routes, Spec{Route: Route{Name: "r", ID: 7, Actions: split}})
+	r := build(t, l).Match(0, request("GET a/x"), &About{}).Route
+	n := map[*pool.Pool]int{}
+	for i := range uint64(400) {
+		way := r.Actions.Split.Pick(i)
+		if way.ID != 7 || way.Index != 1 || way.Actions != r.Actions {
+			t.Fatalf("a way has ID %d, index %d, want 7, 1 and the route's actions", way.ID, way.Index)
+		}
+		n[way.Pool]++
+	}
+	if n[app] != 300 || n[other] != 100 {
+		t.Errorf("the pools get %d and %d of 400, want 300 and 100", n[app], n[other])
+	}
+	for _, ways := range [][]Way{{{&Route{}, 1}}, {{&Route{Pool: app}, 0}}} {
+		if _, _, err := Build([]Listener{{Routes: []Spec{{Route: Route{Actions: &Actions{Split: &Split{Ways: ways}}}}}}}); err == nil {
+			t.Errorf("Build of a split with %+v gives no error", ways[0])
+		}
 	}
 }
 

@@ -377,6 +377,13 @@ func tenThousand() []string {
 	return many
 }
 
+func BenchmarkBuild(b *testing.B) {
+	l := listener(tenThousand()...)
+	for b.Loop() {
+		build(b, l)
+	}
+}
+
 func BenchmarkMatch(b *testing.B) {
 	for _, bb := range []struct {
 		name    string

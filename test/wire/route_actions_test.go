@@ -72,6 +72,7 @@ listeners:
 func TestReplies(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		large := testkit.Pattern(3, 1<<20)
 		page := testkit.WriteFile(t, "page.html", []byte("<p>{path}</p>"))
 		p := testkit.Start(t, s, fmt.Sprintf(`
 listeners:
@@ -82,7 +83,8 @@ listeners:
         reply: { status: 503, body_file: %q, content_type: text/html }
         response_headers: { set: { retry-after: "7", x-path: "{path}" }, remove: [x-request-id] }
       - { match: { path: /none }, reply: { status: 204 } }
-`, page))
+      - { match: { path: /large }, reply: { body_file: %q } }
+`, page, testkit.WriteFile(t, "large", large)))
 		c := testkit.Dial(t, p.Addr)
 		r := c.Get("/robots.txt")
 		if r.StatusCode != 200 || r.Body != "User-agent: *\n" || r.Header.Get("Content-Type") != "text/plain; charset=utf-8" || r.Header.Get("X-Request-Id") == "" {
@@ -99,6 +101,9 @@ listeners:
 		}
 		if r := c.Get("/none"); r.StatusCode != 204 || r.Body != "" {
 			t.Errorf("a fixed answer without a body is %+v", r)
+		}
+		if r := c.Get("/large"); r.StatusCode != 200 || r.Body != string(large) {
+			t.Errorf("a fixed answer of 1 MiB is %d with %d bytes", r.StatusCode, len(r.Body))
 		}
 		c.Send("POST /robots.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
 		if r := c.Read("POST"); r.StatusCode != 200 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,6 +73,45 @@ pools: { app: { servers: [%q] } }
 					t.Errorf("the record of a request beyond the limit is %+v", r)
 				}
 			}
+		}
+	})
+}
+
+// TestRateLimitHolds: over all loops as many requests pass as the rate says, within 2 in 100, whoever asks for more.
+func TestRateLimitHolds(t *testing.T) {
+	const rate, burst, length, connections = 1000, 100, 3 * time.Second, 8
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		if s.Loops != 2 || s.TLS || s.ServerTLS || s.HTTP2 || s.ServerHTTP2 {
+			t.Skip("one setup for each driver shows it")
+		}
+		p := testkit.Start(t, s, fmt.Sprintf(`
+listeners:
+  - address: 127.0.0.1:0
+    routes: [{ reply: { status: 204 }, rate_limit: { requests: %d, burst: %d, by: route } }]
+`, rate, burst))
+		var passed atomic.Int64
+		var clients sync.WaitGroup
+		begun := time.Now()
+		for range connections {
+			c := testkit.Dial(t, p.Addr)
+			clients.Go(func() {
+				for time.Since(begun) < length {
+					c.Send(getOf("/"))
+					if r, err := c.TryRead("GET"); err != nil {
+						t.Error(err)
+						return
+					} else if r.StatusCode == 204 {
+						passed.Add(1)
+					}
+					time.Sleep(2 * time.Millisecond) // paces the clients: four times the rate
+				}
+			})
+		}
+		clients.Wait()
+		took := time.Since(begun)
+		want := burst + rate*took.Seconds()
+		if got := float64(passed.Load()); got < 0.98*want || got > 1.02*want {
+			t.Errorf("%.0f requests pass in %v, want %.0f", got, took, want)
 		}
 	})
 }

@@ -21,7 +21,7 @@ func TestBasicAuth(t *testing.T) {
 	file := testkit.WriteFile(t, "users", []byte("ann:"+string(hash)+"\n"))
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
 		server := headServer(t)
-		p := testkit.Start(t, s, fmt.Sprintf(`
+		config := fmt.Sprintf(`
 listeners:
   - address: 127.0.0.1:0
     routes:
@@ -29,7 +29,8 @@ listeners:
         basic_auth: { users_file: %q, realm: staff only }
         request_headers: { set: { x-user: "{user}" }, remove: [authorization] }
 pools: { app: { servers: [%q] } }
-`, file, server.Addr))
+`, file, server.Addr)
+		p := testkit.Start(t, s, config)
 		c := testkit.Dial(t, p.Addr)
 		basic := func(text string) string {
 			return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(text))
@@ -64,6 +65,12 @@ pools: { app: { servers: [%q] } }
 		}
 		if n := strings.Count(server.Got(), "GET /"); n != 3 {
 			t.Errorf("the server has got %d requests, want 3", n)
+		}
+		p.Reload(t, config+"timeouts: { connect: 2s }\n")
+		asked++
+		c.Send(getOf("/", basic("ann:pass:word")))
+		if r := c.Read("GET"); r.StatusCode != 200 {
+			t.Errorf("after a reload a password that is right is answered with %d", r.StatusCode)
 		}
 		for _, list := range p.Parsed(t, asked) {
 			for _, r := range list {

@@ -8,19 +8,22 @@ import (
 
 	"poise/internal/config"
 	"poise/internal/limit"
+	"poise/internal/login"
 	"poise/internal/route"
 )
 
-// counts is what is counted for a route's limits. It lasts as long as the route keeps its name and the limits.
-type counts struct {
+// kept is what of a route lasts across reloads, as long as the route keeps its name and what it is for stays as it is: what was counted for its limits, and
+// which passwords were right.
+type kept struct {
 	of       *config.Route
 	rate     *limit.Rate
 	inFlight *limit.InFlight
+	users    *login.Users
 }
 
-// countsOf are the counts of a route, which was counted for so before; nil: it was not there.
-func countsOf(r *config.Route, was *counts) *counts {
-	c := &counts{of: r}
+// keptOf is what a route keeps of before; nil: it was not there.
+func keptOf(r *config.Route, was *kept, secret []byte) (*kept, error) {
+	c := &kept{of: r}
 	if x := r.RateLimit; x != nil {
 		if was != nil && reflect.DeepEqual(x, was.of.RateLimit) {
 			c.rate = was.rate
@@ -35,8 +38,22 @@ func countsOf(r *config.Route, was *counts) *counts {
 			c.inFlight = limit.NewInFlight(x.Requests, sizeOf(&x.LimitKey))
 		}
 	}
-	return c
+	if x := r.BasicAuth; x != nil {
+		text, err := readUpTo(x.UsersFile, maxUsers)
+		if err != nil {
+			return nil, fmt.Errorf("basic_auth: %w", err)
+		}
+		if was != nil && was.users != nil && was.users.From(text) {
+			c.users = was.users
+		} else if c.users, err = login.Parse(text, secret); err != nil {
+			return nil, fmt.Errorf("basic_auth: %s: %w", x.UsersFile, err)
+		}
+	}
+	return c, nil
 }
+
+// maxUsers is how large a file of users may be.
+const maxUsers = 4 << 20
 
 func sizeOf(k *config.LimitKey) int {
 	if k.By == "route" {
@@ -52,14 +69,17 @@ func burstOf(x *config.RateLimit) int {
 	return x.Burst
 }
 
-// limits adds the route's limits to what it does.
-func (c *counts) limits(a *route.Actions, secret []byte) {
+// act adds to what the route does that which needs it.
+func (c *kept) act(a *route.Actions, secret []byte) {
 	if x := c.of.RateLimit; x != nil {
 		a.Rate = &route.RateLimit{LimitKey: limitKeyOf(&x.LimitKey, secret), Rate: c.rate}
 		if x.Headers {
 			window := x.Per * time.Duration(burstOf(x)) / time.Duration(x.Requests) // in which an empty bucket is full again
 			a.Rate.Policy = fmt.Appendf(nil, `"route";q=%d;w=%d`, burstOf(x), max(1, (window+time.Second-1)/time.Second))
 		}
+	}
+	if x := c.of.BasicAuth; x != nil {
+		a.Login = &route.Login{Users: c.users, Challenge: fmt.Appendf(nil, `Basic realm=%q, charset="UTF-8"`, x.Realm)}
 	}
 	if x := c.of.InFlightLimit; x != nil {
 		a.InFlight = &route.InFlightLimit{LimitKey: limitKeyOf(&x.LimitKey, secret), InFlight: c.inFlight}

@@ -2,9 +2,9 @@ package app
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
-	"time"
 
 	"poise/internal/config"
 	"poise/internal/limit"
@@ -38,18 +38,32 @@ func keptOf(r *config.Route, was *kept, secret []byte) (*kept, error) {
 			c.inFlight = limit.NewInFlight(x.Requests, sizeOf(&x.LimitKey))
 		}
 	}
-	if x := r.BasicAuth; x != nil {
-		text, err := readUpTo(x.UsersFile, maxUsers)
-		if err != nil {
-			return nil, fmt.Errorf("basic_auth: %w", err)
-		}
-		if was != nil && was.users != nil && was.users.From(text) {
-			c.users = was.users
-		} else if c.users, err = login.Parse(text, secret); err != nil {
-			return nil, fmt.Errorf("basic_auth: %s: %w", x.UsersFile, err)
-		}
+	var before *login.Users
+	if was != nil {
+		before = was.users
 	}
-	return c, nil
+	var err error
+	c.users, err = usersOf(r, before, secret)
+	return c, err
+}
+
+// usersOf reads the users of a route, or keeps those of before where the file is as it was. nil: nobody is asked for a password.
+func usersOf(r *config.Route, before *login.Users, secret []byte) (*login.Users, error) {
+	if r.BasicAuth == nil {
+		return nil, nil
+	}
+	text, err := readUpTo(r.BasicAuth.UsersFile, maxUsers)
+	if err != nil {
+		return nil, fmt.Errorf("basic_auth: %w", err)
+	}
+	if before != nil && before.From(text) {
+		return before, nil
+	}
+	users, err := login.Parse(text, secret)
+	if err != nil {
+		return nil, fmt.Errorf("basic_auth: %s: %w", r.BasicAuth.UsersFile, err)
+	}
+	return users, nil
 }
 
 // maxUsers is how large a file of users may be.
@@ -74,8 +88,8 @@ func (c *kept) act(a *route.Actions, secret []byte) {
 	if x := c.of.RateLimit; x != nil {
 		a.Rate = &route.RateLimit{LimitKey: limitKeyOf(&x.LimitKey, secret), Rate: c.rate}
 		if x.Headers {
-			window := x.Per * time.Duration(burstOf(x)) / time.Duration(x.Requests) // in which an empty bucket is full again
-			a.Rate.Policy = fmt.Appendf(nil, `"route";q=%d;w=%d`, burstOf(x), max(1, (window+time.Second-1)/time.Second))
+			window := x.Per.Seconds() * float64(burstOf(x)) / float64(x.Requests) // in which an empty bucket is full again
+			a.Rate.Policy = fmt.Appendf(nil, `"route";q=%d;w=%.0f`, burstOf(x), max(1, math.Ceil(window)))
 		}
 	}
 	if x := c.of.BasicAuth; x != nil {

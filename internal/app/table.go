@@ -157,14 +157,14 @@ func Check(c *config.Config) config.Problems {
 	for i, p := range c.Pools {
 		pools = append(pools, &poolState{cfg: p, pool: pool.New(clock.Now(), pool.Spec{Name: p.Name, ID: i, Policy: policyOf(p.Policy)})})
 	}
-	b, err := new(App).tableOf(c, c.Listeners, pools, nil)
 	problems := slices.Concat(checkProbes(c), checkCertificates(c), checkClients(c), checkTickets(c), checkServerTLS(c))
-	if err != nil {
-		problems = append(problems, c.Problem(c, config.Error, err.Error(), ""))
-	}
-	for _, l := range c.Listeners {
-		if _, err := pagesOf(l); err != nil {
-			problems = append(problems, c.Problem(l, config.Error, err.Error(), ""))
+	files := checkFiles(c)
+	problems = append(problems, files...)
+	b := &built{}
+	if len(files) == 0 { // else that is what building the table finds first
+		var err error
+		if b, err = new(App).tableOf(c, c.Listeners, pools, nil); err != nil {
+			problems = append(problems, c.Problem(c, config.Error, err.Error(), ""))
 		}
 	}
 	for _, w := range b.warnings {
@@ -173,5 +173,25 @@ func Check(c *config.Config) config.Problems {
 		}
 	}
 	problems.Sort()
+	return problems
+}
+
+// checkFiles finds what is wrong with the files of answers and users.
+func checkFiles(c *config.Config) (problems config.Problems) {
+	report := func(at any, err error) {
+		if err != nil {
+			problems = append(problems, c.Problem(at, config.Error, err.Error(), ""))
+		}
+	}
+	for _, l := range c.Listeners {
+		_, err := pagesOf(l)
+		report(l, err)
+		for _, r := range l.Routes {
+			_, err := actionsOf(r)
+			report(r, err)
+			_, err = usersOf(r, nil, nil)
+			report(r, err)
+		}
+	}
 	return problems
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/base64"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -163,6 +164,27 @@ func TestExamplesAreFine(t *testing.T) {
 	for _, f := range files {
 		if r := call(env, "check", "-c", f); r.code != 0 || r.out != f+": fine\n" {
 			t.Errorf("poise check -c %s = %d, %q, want 0 and no word more than fine", f, r.code, r.out)
+		}
+	}
+}
+
+// TestCheckReadsFiles: what a route has in files is looked at, and what is wrong stands at the route.
+func TestCheckReadsFiles(t *testing.T) {
+	users := testkit.WriteFile(t, "users", []byte("ann:secret\n"))
+	file := write(t, fmt.Sprintf(`listeners:
+  - address: 127.0.0.1:0
+    error_pages: [{ status: 404, body_file: /nowhere/page }]
+    routes:
+      - { match: { path: /a }, reply: { body_file: /nowhere/reply } }
+      - { match: { path: /b }, reply: {}, basic_auth: { users_file: %q } }
+`, users))
+	r := call(nil, "check", "-c", file)
+	for _, want := range []string{
+		":2:5: error_pages: read /nowhere/page: no such file or directory", ":5:9: reply: read /nowhere/reply: no such file or directory",
+		":6:9: basic_auth: " + users + ": line 1: the password of ann is not hashed by bcrypt", "3 mistakes",
+	} {
+		if !strings.Contains(r.err+r.out, want) || r.code != 1 {
+			t.Errorf("check = %d, %q, want 1 and %q", r.code, r.err+r.out, want)
 		}
 	}
 }

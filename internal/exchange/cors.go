@@ -73,12 +73,12 @@ func (x *Exchange) corsFields(dst msg.Fields, preflight bool) msg.Fields {
 	if !c.Any {
 		add(nameVary, valueOrigin)
 	}
-	if x.origin == nil {
-		return dst
-	}
-	if c.Any {
+	switch {
+	case c.Any: // also where no page asks: what a cache keeps may be a page's next
 		add(nameAllowOrigin, valueAny)
-	} else {
+	case x.origin == nil:
+		return dst
+	default:
 		add(nameAllowOrigin, x.origin)
 	}
 	if c.Credentials {

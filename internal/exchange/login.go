@@ -30,11 +30,18 @@ func (x *Exchange) login(l *route.Login) (step Step, over bool) {
 	return Step{Kind: Verify}, true
 }
 
-// readClaim reads the name and password of an Authorization field (RFC 7617), and tells whether there is one.
+// readClaim reads the name and password of an Authorization field (RFC 7617), and tells whether there is one. Of two, servers might believe the other.
 func (x *Exchange) readClaim() bool {
-	value, ok := x.Req.Fields.Get(msg.Authorization)
+	var value []byte
+	n := 0
+	for i := range x.Req.Fields {
+		if f := &x.Req.Fields[i]; f.ID == msg.Authorization {
+			value = f.Value
+			n++
+		}
+	}
 	scheme, text, found := bytes.Cut(value, []byte(" "))
-	if !ok || !found || !msg.EqualFold(scheme, "basic") {
+	if n != 1 || !found || !msg.EqualFold(scheme, "basic") {
 		return false
 	}
 	from := len(x.scratch)

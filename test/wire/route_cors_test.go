@@ -49,6 +49,7 @@ pools: { app: { servers: [%q], eject: { enabled: false } } }
 			{"OPTIONS", "/some", "https://evil.test", true, 403, "|||||", true},
 			{"OPTIONS", "/some", "https://a.test", false, 200, "https://a.test|true||||x-c", true},
 			{"GET", "/all", "https://evil.test", false, 200, "*|||||", false},
+			{"GET", "/all", "", false, 200, "*|||||", false},
 			{"OPTIONS", "/all", "https://evil.test", true, 204, "*||GET, HEAD, POST||0|", false},
 			{"GET", "/none", "https://evil.test", false, 200, "https://server.test|||||", false},
 		} {

@@ -51,6 +51,7 @@ pools: { app: { servers: [%q] } }
 			{basic(":"), false},
 			{"Authorization: Basic ###", false},
 			{"Authorization: Basic", false},
+			{basic("ann:pass:word") + "\r\n" + basic("root:x"), false},
 			{"Authorization: Bearer " + base64.StdEncoding.EncodeToString([]byte("ann:pass:word")), false},
 		} {
 			asked++

@@ -33,14 +33,7 @@ func (d *decoder) oneOrMore(n *yaml.Node, v reflect.Value, f *field) {
 
 // decode reads a mapping from names to values.
 func (p *Pairs) decode(d *decoder, n *yaml.Node, f *field) {
-	if isNull(n) {
-		return
-	}
-	if n.Kind != yaml.MappingNode {
-		d.wrongKind(n, p, f, "a mapping (name: value)")
-		return
-	}
-	pairs := d.pairs(n)
+	pairs := d.named(n, p, f, "a mapping (name: value)")
 	*p = make(Pairs, len(pairs))
 	for i, x := range pairs {
 		e := &(*p)[i]
@@ -48,6 +41,18 @@ func (p *Pairs) decode(d *decoder, n *yaml.Node, f *field) {
 		d.at[&e.Name] = d.pos(x.key)
 		d.value(x.value, reflect.ValueOf(&e.Value).Elem(), &field{name: x.name, typ: reflect.TypeFor[string]()})
 	}
+}
+
+// named lists what a mapping from names has; nothing at all is an empty one. want says what self must be.
+func (d *decoder) named(n *yaml.Node, self any, f *field, want string) []pair {
+	switch {
+	case isNull(n):
+		return nil
+	case n.Kind != yaml.MappingNode:
+		d.wrongKind(n, self, f, want)
+		return nil
+	}
+	return d.pairs(n)
 }
 
 // decode reads a mapping from names to pools.

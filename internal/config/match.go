@@ -94,14 +94,7 @@ func (m *Matches) decode(d *decoder, n *yaml.Node, f *field) {
 
 // decode reads a mapping from names to what their values must be.
 func (c *Conditions) decode(d *decoder, n *yaml.Node, f *field) {
-	if isNull(n) {
-		return
-	}
-	if n.Kind != yaml.MappingNode {
-		d.wrongKind(n, c, f, "a mapping (name: value)")
-		return
-	}
-	pairs := d.pairs(n)
+	pairs := d.named(n, c, f, "a mapping (name: value)")
 	*c = make(Conditions, len(pairs))
 	for i, x := range pairs {
 		e := &(*c)[i]
@@ -122,14 +115,7 @@ func (t *Text) decode(d *decoder, n *yaml.Node, f *field) {
 
 // decode reads a mapping from names to matches.
 func (m *NamedMatches) decode(d *decoder, n *yaml.Node, f *field) {
-	if isNull(n) {
-		return
-	}
-	if n.Kind != yaml.MappingNode {
-		d.wrongKind(n, m, f, "a mapping from names to matches")
-		return
-	}
-	for _, x := range d.pairs(n) {
+	for _, x := range d.named(n, m, f, "a mapping from names to matches") {
 		match := &NamedMatch{Name: x.name}
 		d.at[&match.Name] = d.pos(x.key)
 		d.value(x.value, reflect.ValueOf(&match.Match).Elem(), &field{name: x.name})

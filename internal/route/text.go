@@ -37,14 +37,14 @@ func compile(pattern string) (*regexp.Regexp, error) {
 	if len(pattern) > MaxPattern {
 		return nil, fmt.Errorf("a pattern is longer than %d bytes", MaxPattern)
 	}
-	re, err := regexp.Compile(pattern)
-	if err != nil {
+	if _, err := regexp.Compile(pattern); err != nil {
 		return nil, errors.New(strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 	}
-	if whole, err := regexp.Compile(`\A(?:` + pattern + `)\z`); err == nil {
-		return whole, nil
+	whole, err := regexp.Compile(`\A(?:` + pattern + `)\z`)
+	if err != nil {
+		return nil, fmt.Errorf("the pattern %q does not stand alone", pattern)
 	}
-	return re, fmt.Errorf("the pattern %q does not stand alone", pattern)
+	return whole, nil
 }
 
 // equal tells whether both compare alike.

@@ -353,6 +353,32 @@ pools: { app: { servers: [%q] } }
 	})
 }
 
+// TestRouteRetry: a route's own retry stands in place of its pool's, and other routes keep that.
+func TestRouteRetry(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		broken := testkit.Serve(t, always(func(*testkit.Peer, string) bool { return false }))
+		p := testkit.Start(t, s, fmt.Sprintf(`
+listeners:
+  - address: 127.0.0.1:0
+    pool: app
+    routes: [{ match: { path: /once }, pool: app, retry: { attempts: 1 } }]
+pools: { app: { policy: round_robin, servers: [%q, %q], eject: { enabled: false } } }
+`, broken.Addr, echoing(t).Addr))
+		c := testkit.Dial(t, p.Addr)
+		n := map[int]int{}
+		for range 10 {
+			n[c.Get("/once").StatusCode]++
+		}
+		if n[200] != 5 || n[502] != 5 {
+			t.Errorf("with one attempt of a server that breaks off and one that does not, the answers are %v, want five of each", n)
+		}
+		for range 10 {
+			wantResponse(t, "by the pool's retry", c.Get("/"), 200, "ok")
+		}
+	})
+}
+
 // TestSplit: requests are shared out by weight, and clients with affinity stay where they are.
 func TestSplit(t *testing.T) {
 	t.Parallel()

@@ -41,12 +41,9 @@ func (h *Hash) Find(_ clock.Instant, _ netip.Addr, fields msg.Fields) Found {
 // Keep has nothing to note: the value is the client's own.
 func (h *Hash) Keep(_ clock.Instant, _ *Found, _ *pool.Server, dst []byte) []byte { return dst }
 
-// anyLength: a value may be as long as the limits of a head let it.
-const anyLength = 1 << 30
-
 func (h *Hash) value(fields msg.Fields) []byte {
 	if h.cookie != "" {
-		value, _ := fields.Cookie(h.cookie, anyLength)
+		value, _ := fields.Cookie(h.cookie, msg.AnyLength)
 		return value
 	}
 	for i := range fields {

@@ -68,14 +68,11 @@ func (x *Exchange) fact(p *route.Part) []byte {
 			}
 		}
 	case route.Cookie:
-		value, _ := x.Req.Fields.Cookie(p.Text, anyLength)
+		value, _ := x.Req.Fields.Cookie(p.Text, msg.AnyLength)
 		return value
 	}
 	return nil
 }
-
-// anyLength is more than any cookie has: a head is bounded.
-const anyLength = 1 << 30
 
 // scheme is that by which the client came.
 func (x *Exchange) scheme() []byte {

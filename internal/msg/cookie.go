@@ -2,6 +2,9 @@ package msg
 
 import "bytes"
 
+// AnyLength is for cookies of any length: heads are bounded.
+const AnyLength = 1 << 30
+
 // Cookie returns a cookie's value in a request's fields, if it has at most so many bytes. present tells whether the cookie
 // is there at all. Of several with the name the first usable one counts, as browsers send the closest match first (RFC 6265
 // section 5.4).

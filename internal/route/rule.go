@@ -159,12 +159,9 @@ func (l *lookup) hasField(want *condition) bool {
 
 // hasCookie is hasField for a cookie.
 func (l *lookup) hasCookie(want *condition) bool {
-	value, present := l.req.Fields.Cookie(want.name, anyLength)
+	value, present := l.req.Fields.Cookie(want.name, msg.AnyLength)
 	return present && (want.text.kind == Absent || want.text.match(l, value, headerTooLarge))
 }
-
-// anyLength is more than any cookie has: a head is bounded.
-const anyLength = 1 << 30
 
 // hasSubject compares the subject of a certificate, which is absent where there is none.
 func (l *lookup) hasSubject(want *text) bool {

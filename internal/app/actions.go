@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"poise/internal/config"
+	"poise/internal/encode"
 	"poise/internal/proxy"
 	"poise/internal/route"
 )
@@ -23,6 +24,9 @@ func actionsOf(r *config.Route) (*route.Actions, error) {
 	}
 	if x := r.CORS; x != nil {
 		a.CORS = corsOf(x)
+	}
+	if x := r.Compress; x != nil {
+		a.Compress = compressOf(x)
 	}
 	if x := r.Redirect; x != nil {
 		a.Redirect = &route.Redirect{
@@ -50,6 +54,28 @@ func corsOf(x *config.CORS) *route.CORS {
 		Expose: []byte(strings.Join(x.Expose, ", ")), Methods: []byte(strings.Join(append([]string{"GET", "HEAD", "POST"}, x.Methods...), ", ")),
 	}
 	c.MaxAge = strconv.AppendInt(nil, int64(x.MaxAge/time.Second), 10)
+	return c
+}
+
+// compressible are the types of content that become much smaller, and of which none is compressed already.
+var compressible = []string{
+	"text/*", "application/json", "application/ld+json", "application/manifest+json", "application/problem+json", "application/vnd.api+json",
+	"application/geo+json", "application/x-ndjson", "application/javascript", "application/xml", "application/xhtml+xml", "application/rss+xml",
+	"application/atom+xml", "application/yaml", "application/wasm", "image/svg+xml", "font/otf", "font/ttf",
+}
+
+// compressOf is which answers are compressed, and how.
+func compressOf(x *config.Compress) *route.Compress {
+	c := &route.Compress{Types: x.Types, MinSize: int64(x.MinSize), Codings: []encode.Coding{encode.Zstd, encode.Brotli, encode.Gzip}}
+	if len(x.Types) == 0 {
+		c.Types = compressible
+	}
+	if len(x.Encodings) > 0 {
+		c.Codings = nil
+	}
+	for _, name := range x.Encodings {
+		c.Codings = append(c.Codings, encode.Named(name))
+	}
 	return c
 }
 

@@ -214,6 +214,7 @@ func (a *App) startLoops(n int) error {
 	a.peers = upstream.NewPeers(n)
 	shared := &proxy.Config{
 		Table: &a.table, Limits: &a.limits, Spread: a.spread, Loops: n, Handshakes: c.Limits.Handshakes, Streams: c.Limits.Streams,
+		Compressions:  c.Limits.Compressions,
 		IdlePerServer: c.Limits.IdlePerServer, Upstream: a.peers,
 		Heads: h1.Limits{Head: int(c.Limits.Head), Fields: c.Limits.Fields},
 	}

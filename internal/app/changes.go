@@ -30,6 +30,7 @@ func (a *App) fixed(c *config.Config) (problems config.Problems) {
 		{"limits.connections", &c.Limits.Connections, run.Limits.Connections, c.Limits.Connections},
 		{"limits.connections_per_client", &c.Limits.ConnectionsPerClient, run.Limits.ConnectionsPerClient, c.Limits.ConnectionsPerClient},
 		{"limits.streams", &c.Limits.Streams, run.Limits.Streams, c.Limits.Streams},
+		{"limits.compressions", &c.Limits.Compressions, run.Limits.Compressions, c.Limits.Compressions},
 		{"limits.handshakes", &c.Limits.Handshakes, run.Limits.Handshakes, c.Limits.Handshakes},
 		{"limits.idle_per_server", &c.Limits.IdlePerServer, run.Limits.IdlePerServer, c.Limits.IdlePerServer},
 		{"access_log.enabled", &c.AccessLog.Enabled, run.AccessLog.Enabled, c.AccessLog.Enabled},

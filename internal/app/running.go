@@ -156,12 +156,15 @@ func (a *App) configure(p *poolState, n *names, was *poolState) {
 	a.follow(p, added, removed)
 }
 
-// retire ends a pool that no route leads to any more, once nobody waits in its queue.
+// expectedFor is how long a pool stays for requests that wait for something else before they come to it, such as forward authentication.
+const expectedFor = 30 * time.Second
+
+// retire ends a pool that no route leads to any more, once nobody waits in its queue, or is expected.
 func (a *App) retire(p *poolState) {
-	deadline := clock.Now().Add(p.pool.Patience())
+	deadline := clock.Now().Add(max(p.pool.Patience(), expectedFor))
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for p.pool.Waiting() > 0 && clock.Now() < deadline {
+	for p.pool.Waiting()+p.pool.Expected() > 0 && clock.Now() < deadline {
 		select {
 		case <-tick.C:
 		case <-a.quit:

@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"poise/internal/clock"
@@ -72,6 +73,9 @@ func (a *App) tableOf(c *config.Config, from []*config.Listener, pools []*poolSt
 
 func specOf(r *config.Route, actions *route.Actions, c *config.Config, l *config.Listener, pools map[string]*poolState) route.Spec {
 	to := route.Route{Name: r.Name, Timeouts: timeoutsOf(&r.Timeouts, c, l), Upgrades: upgradesOf(r.Upgrades), HSTS: hstsOf(l)}
+	if x := r.ForwardAuth; x != nil {
+		actions.Ask = askOf(x, to, pools[x.Pool])
+	}
 	if len(r.Split) > 0 {
 		actions.Split = &route.Split{}
 		for _, share := range r.Split {
@@ -86,6 +90,28 @@ func specOf(r *config.Route, actions *route.Actions, c *config.Config, l *config
 		to.Actions = actions
 	}
 	return route.Spec{Matches: matchesOf(r.Match), Route: to}
+}
+
+// askOf is who is asked whether the requests of a route may go on.
+func askOf(x *config.ForwardAuth, like route.Route, p *poolState) *route.Ask {
+	path, query, asks := strings.Cut(x.Path, "?")
+	a := &route.Ask{Route: &like, Path: []byte(path), Copy: lower(x.Copy), CopyToClient: lower(x.CopyToClient)}
+	if asks {
+		a.Query = []byte("?" + query)
+	}
+	p.takes(&like, nil)
+	like.Affinity, like.GRPCWeb, like.Upgrades = nil, false, nil
+	t := &like.Timeouts
+	t.Connect, t.Response = min(t.Connect, x.Timeout), x.Timeout
+	return a
+}
+
+func lower(names []string) []string {
+	var list []string
+	for _, n := range names {
+		list = append(list, strings.ToLower(n))
+	}
+	return list
 }
 
 // takes sends a route's requests to the pool. retry is the route's own; nil: the pool's holds.

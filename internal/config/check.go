@@ -377,7 +377,7 @@ func (c *checker) unused() {
 			return // which pool was meant is not known
 		}
 		for _, r := range l.Routes {
-			if c.broken[&r.Pool] || c.broken[&r.Split] || c.broken[r] {
+			if c.broken[&r.Pool] || c.broken[&r.Split] || c.broken[r] || r.ForwardAuth != nil && c.broken[&r.ForwardAuth.Pool] {
 				return
 			}
 			for _, pool := range r.Pools() {

@@ -42,6 +42,7 @@ func (c *checker) actions(r *Route) {
 	if x := r.Rewrite; x != nil && !c.broken[x] {
 		c.rewrite(r, x)
 	}
+	c.beside(r)
 	c.edits(r.RequestHeaders, "request_headers")
 	c.edits(r.ResponseHeaders, "response_headers")
 	if r.Redirect == nil && r.Reply == nil {
@@ -51,7 +52,7 @@ func (c *checker) actions(r *Route) {
 		key   string
 		field any
 	}{
-		{"rewrite", r.Rewrite}, {"request_headers", r.RequestHeaders}, {"retry", r.Retry}, {"max_body", &r.MaxBody},
+		{"rewrite", r.Rewrite}, {"request_headers", r.RequestHeaders}, {"retry", r.Retry}, {"max_body", &r.MaxBody}, {"compress", r.Compress},
 	} {
 		if c.set(x.field) {
 			c.warn(c.at[x.field], x.key+" has no effect: no server gets the route's requests", "")

@@ -186,7 +186,7 @@ func (c *checker) uselessTimes() {
 		ways[l.Pool] = append(ways[l.Pool], &l.Timeouts.RouteTimeouts)
 		for _, r := range l.Routes {
 			c.uselessTimeouts(&r.Timeouts)
-			for _, pool := range r.Pools() {
+			for _, pool := range r.ends() {
 				ways[pool] = append(ways[pool], &r.Timeouts)
 			}
 		}

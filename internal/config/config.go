@@ -202,6 +202,8 @@ type Limits struct {
 	Streams int `yaml:"streams" default:"100" min:"1" max:"10000"`
 	// Handshakes is the number of TLS handshakes at once that wait for their clients, over all loops. Beyond it the oldest one is ended.
 	Handshakes int `yaml:"handshakes" default:"4096" min:"1" max:"1000000"`
+	// Compressions is the number of answers that are compressed at once, over all loops, with 1 to 2 MiB each. Others stay as they are.
+	Compressions int `yaml:"compressions" default:"64" min:"1" max:"10000"`
 	// IdlePerServer is the number of unused connections kept to one server, over all loops. 0: none is kept.
 	IdlePerServer int `yaml:"idle_per_server" default:"256" min:"0" max:"1000000"`
 }

@@ -93,7 +93,7 @@ func TestDefaults(t *testing.T) {
 			},
 			ServerIdle: time.Minute, Drain: 30 * time.Second,
 		},
-		Limits:    Limits{Head: 64 << 10, Fields: 100, Streams: 100, Handshakes: 4096, IdlePerServer: 256},
+		Limits:    Limits{Head: 64 << 10, Fields: 100, Streams: 100, Handshakes: 4096, Compressions: 64, IdlePerServer: 256},
 		AccessLog: AccessLog{Enabled: true, Path: "stdout", Format: "json"},
 		Admin:     Admin{Enabled: true, Address: "127.0.0.1:9900"},
 	}

@@ -29,6 +29,8 @@ type Route struct {
 	CORS *CORS `yaml:"cors"`
 	// BasicAuth has clients give a name and a password. Default: they need none.
 	BasicAuth *BasicAuth `yaml:"basic_auth"`
+	// ForwardAuth asks a server first whether a request may go on. Default: it may.
+	ForwardAuth *ForwardAuth `yaml:"forward_auth"`
 	// MaxBody is how large a request's body may be; a larger one gets 413. 0: any size.
 	MaxBody Size `yaml:"max_body" default:"0" min:"0" max:"1024GiB"`
 	// Rewrite changes what servers are asked for.
@@ -37,6 +39,8 @@ type Route struct {
 	RequestHeaders *Edits `yaml:"request_headers"`
 	// ResponseHeaders changes those that clients get, with servers' answers and with Poise's own.
 	ResponseHeaders *Edits `yaml:"response_headers"`
+	// Compress has servers' answers be compressed. Default: they stay as they are.
+	Compress *Compress `yaml:"compress"`
 	// Retry is when a request of this route is tried again, in place of what its pool says. Default: the pool's.
 	Retry *RouteRetry `yaml:"retry"`
 	// Upgrades are the protocols that a connection may be upgraded to. Default: the listener's.
@@ -47,6 +51,15 @@ type Route struct {
 
 // Pools are the names of all pools that get requests of the route.
 func (r *Route) Pools() []string {
+	all := r.ends()
+	if r.ForwardAuth != nil {
+		all = append(all, r.ForwardAuth.Pool)
+	}
+	return all
+}
+
+// ends are those whose answers clients get.
+func (r *Route) ends() []string {
 	var all []string
 	if r.Pool != "" {
 		all = append(all, r.Pool)
@@ -172,6 +185,31 @@ type BasicAuth struct {
 	UsersFile string `yaml:"users_file"`
 	// Realm is what browsers show where they ask.
 	Realm string `yaml:"realm" default:"restricted"`
+}
+
+// ForwardAuth asks a server whether a request may go on: by GET, without the body, with the request's fields and X-Forwarded-Method and X-Forwarded-Uri. With a
+// status of 200 to 299 it may; any other answer is the client's.
+type ForwardAuth struct {
+	// Pool is asked.
+	Pool string `yaml:"pool"`
+	// Path that is asked for, with a query if there is one.
+	Path string `yaml:"path" default:"/"`
+	// Copy is the fields of its answer that servers get, in place of any that the client has sent.
+	Copy Strings `yaml:"copy"`
+	// CopyToClient is the fields of its answer that the client gets with the server's answer, such as set-cookie.
+	CopyToClient Strings `yaml:"copy_to_client"`
+	// Timeout is how long the answer may take. Without one the client gets 504, and nothing goes on.
+	Timeout time.Duration `yaml:"timeout" default:"5s" min:"1ms" max:"30s"`
+}
+
+// Compress is which of the servers' answers are compressed, for clients that take it.
+type Compress struct {
+	// Encodings in order of preference: zstd, br, gzip. Default: these three.
+	Encodings Strings `yaml:"encodings"`
+	// Types of content, such as application/json, or text/* for all of a kind. Default: text, JSON, JavaScript, XML, SVG and their kin.
+	Types Strings `yaml:"types"`
+	// MinSize of an answer that tells its length.
+	MinSize Size `yaml:"min_size" default:"1KiB" min:"0" max:"1GiB"`
 }
 
 // Rewrite is what servers are asked for. What is not set stays as the client has asked for it.

@@ -30,6 +30,18 @@ func (x *Exchange) admit(now clock.Instant, a *route.Actions) (step Step, over b
 	return Step{}, false
 }
 
+// goOn is what follows once the request may go on, as far as Poise knows itself.
+func (x *Exchange) goOn(now clock.Instant, a *route.Actions) Step {
+	if a.Ask != nil && !x.asking.over {
+		return x.ask(now, a.Ask)
+	}
+	x.arrive()
+	if step, over := x.act(now, a); over {
+		return step
+	}
+	return x.begin(now)
+}
+
 // act does what the route does with a request that may go on, in this order. over: the step answers it.
 func (x *Exchange) act(now clock.Instant, a *route.Actions) (step Step, over bool) {
 	if a.MaxBody > 0 && x.Req.Length > a.MaxBody {
@@ -163,6 +175,9 @@ func isNormal(path []byte) bool {
 
 // Path and Authority are what servers are asked for.
 func (x *Exchange) Path() []byte {
+	if x.Asking() {
+		return x.Route.Actions.Ask.Path
+	}
 	if x.path != nil {
 		return x.path
 	}

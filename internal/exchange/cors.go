@@ -45,9 +45,11 @@ func (x *Exchange) preflight(c *route.CORS) (step Step, over bool) {
 var noBody route.Reply
 
 // field is the first value of a field that has no ID; nil: there is none.
-func (x *Exchange) field(lower string) []byte {
-	for i := range x.Req.Fields {
-		if f := &x.Req.Fields[i]; msg.EqualFold(f.Name, lower) {
+func (x *Exchange) field(lower string) []byte { return first(x.Req.Fields, lower) }
+
+func first(fields msg.Fields, lower string) []byte {
+	for i := range fields {
+		if f := &fields[i]; msg.EqualFold(f.Name, lower) {
 			return f.Value
 		}
 	}

@@ -107,6 +107,9 @@ type Exchange struct {
 	took        time.Duration
 	upgrade     upgrade
 	call        call
+	asking      question
+	expected    bool
+	compression compression
 	bodyTouched bool
 	answerBegun bool
 	scratch     []byte               // memory of fields that we add
@@ -126,6 +129,7 @@ type Times struct {
 	Since     clock.Instant // the connection was free: accepted, or the last exchange ended
 	FirstByte clock.Instant
 	Head      clock.Instant // the request's head was complete
+	Allowed   clock.Instant // who was asked whether the request may go on has said yes
 	Chosen    clock.Instant // a server was chosen; of the last attempt, as those below
 	Connected clock.Instant
 	Response  clock.Instant // the response's head was complete
@@ -173,24 +177,27 @@ func (x *Exchange) Start(now clock.Instant, t *route.Table) Step {
 		if step, over := x.admit(now, a); over {
 			return step
 		}
-		if step, over := x.act(now, a); over {
-			return step
-		}
+		return x.goOn(now, a)
 	}
 	return x.begin(now)
 }
 
-// begin finds a server.
+// begin finds a server for the request.
 func (x *Exchange) begin(now clock.Instant) Step {
-	x.visits = x.Route.Pool
-	x.visits.Enter(now, x.Client.Loop)
 	x.findUpgrade()
 	x.findWebCall()
 	if len(x.Req.Protocol) > 0 && x.upgrade.token == nil {
 		return x.answer(notOffered, 'P', 'R')
 	}
-	x.query.Client = x.From
 	x.findAffinity(now)
+	return x.take(now)
+}
+
+// take finds a server of the route's pool.
+func (x *Exchange) take(now clock.Instant) Step {
+	x.visits = x.Route.Pool
+	x.visits.Enter(now, x.Client.Loop)
+	x.query.Client = x.From
 	switch {
 	case x.acquire(now):
 		return Step{Kind: Forward}
@@ -361,7 +368,7 @@ func (x *Exchange) mayRepeat(now clock.Instant) bool {
 // repeatable is mayRepeat but for what time and other requests have to do with it.
 func (x *Exchange) repeatable() bool {
 	r := &x.Route.Retry
-	return x.Attempts < r.Attempts && x.repeats < r.Repeats && !x.bodyTouched && (Idempotent(x.Req.Method) || x.call.status == grpcUnavailable)
+	return x.Attempts < r.Attempts && x.repeats < r.Repeats && !x.bodyTouched && (Idempotent(x.Method()) || x.call.status == grpcUnavailable)
 }
 
 // TryBy is when the present try must have its answer's head, where another one can follow; 0: no bound of its own.
@@ -405,6 +412,9 @@ func (x *Exchange) Responded(now clock.Instant, resp *msg.Response) Step {
 			return step
 		}
 	}
+	if x.Asking() {
+		return x.answered(now, resp)
+	}
 	x.Status = resp.Status
 	return Step{Kind: Relay}
 }
@@ -437,6 +447,7 @@ func (x *Exchange) Done(now clock.Instant, f *fault.Error) {
 	if x.entered != nil {
 		x.entered.Leave(x.enteredAs)
 	}
+	x.arrive()
 	x.leave()
 	if f == nil {
 		return

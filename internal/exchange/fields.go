@@ -175,6 +175,7 @@ func (x *Exchange) RequestFields(dst msg.Fields, expect bool) msg.Fields {
 		case f.ID == msg.ContentType && x.call.web != NoWeb:
 			dst = append(dst, msg.Field{Name: nameContentType, Value: x.mediaType(NoWeb, x.call.suffix), ID: msg.ContentType})
 		case f.ID == msg.Expect && !expect:
+		case x.isGranted(f.Name):
 		case len(req.Connection) > 0 && listed(req.Connection, f):
 		case !forwarding(f.ID):
 			dst = append(dst, *f)
@@ -203,7 +204,10 @@ func (x *Exchange) RequestFields(dst msg.Fields, expect bool) msg.Fields {
 		msg.Field{Name: nameXFP, Value: proto, ID: msg.XForwardedProto},
 		msg.Field{Name: nameXFH, Value: host, ID: msg.XForwardedHost},
 		msg.Field{Name: nameRequestID, Value: x.RequestID(), ID: msg.XRequestID})
-	return x.edit(dst, from, x.actions().Request)
+	if x.Asking() {
+		return x.askFields(dst, from)
+	}
+	return x.edit(append(dst, x.asking.granted...), from, x.actions().Request)
 }
 
 // join makes a comma list of two, in memory of the exchange.
@@ -255,12 +259,12 @@ func (x *Exchange) ResponseFields(dst msg.Fields, resp *msg.Response, trailers b
 	if x.upgrade.done && x.upgrade.checks && !x.upgrade.connect && resp.Version == msg.HTTP2 { // which has no such field
 		dst = append(dst, msg.Field{Name: nameWSAccept, Value: x.upgrade.accept[:], ID: msg.SecWebSocketAccept})
 	}
-	return x.edit(x.ownFields(dst), from, x.actions().Response)
+	return x.edit(x.codingFields(x.ownFields(dst), from), from, x.actions().Response)
 }
 
 // ownFields are those that every final response carries.
 func (x *Exchange) ownFields(dst msg.Fields) msg.Fields {
-	dst = x.corsFields(x.limitFields(x.strictTransport(x.keepAffinity(dst))), false)
+	dst = x.corsFields(x.limitFields(x.strictTransport(append(x.keepAffinity(dst), x.asking.passed...))), false)
 	return append(dst, msg.Field{Name: nameRequestID, Value: x.RequestID(), ID: msg.XRequestID})
 }
 
@@ -307,7 +311,7 @@ func (x *Exchange) ReplyFields(dst msg.Fields, r *Reply) msg.Fields {
 	if len(r.Location) > 0 {
 		dst = append(dst, msg.Field{Name: []byte("Location"), Value: r.Location})
 	}
-	dst = x.corsFields(x.limitFields(x.strictTransport(dst)), r.Preflight)
+	dst = x.corsFields(x.limitFields(x.strictTransport(append(dst, x.asking.passed...))), r.Preflight)
 	if x.idLen > 0 || x.givenID != nil {
 		dst = append(dst, msg.Field{Name: nameRequestID, Value: x.RequestID(), ID: msg.XRequestID})
 	}

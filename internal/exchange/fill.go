@@ -62,11 +62,10 @@ func (x *Exchange) fact(p *route.Part) []byte {
 	case route.User:
 		return x.user
 	case route.Header:
-		for i := range x.Req.Fields {
-			if f := &x.Req.Fields[i]; msg.EqualFold(f.Name, p.Text) {
-				return f.Value
-			}
+		if x.isGranted([]byte(p.Text)) {
+			return first(x.asking.granted, p.Text)
 		}
+		return x.field(p.Text)
 	case route.Cookie:
 		value, _ := x.Req.Fields.Cookie(p.Text, msg.AnyLength)
 		return value

@@ -28,7 +28,7 @@ type hedge struct {
 // to a server, nor a request for an upgrade.
 func (x *Exchange) HedgeAt() clock.Instant {
 	after := x.Route.Pool.HedgeAfter(x.Client.Loop)
-	if after == 0 || x.Hedge != NotHedged || !x.repeatable() || !Safe(x.Req.Method) || x.query.Prefer != nil || x.query.Key != 0 || x.Upgrade() != nil {
+	if after == 0 || x.Hedge != NotHedged || !x.repeatable() || !Safe(x.Method()) || x.query.Prefer != nil || x.query.Key != 0 || x.Upgrade() != nil {
 		return 0
 	}
 	return x.Times.Chosen.Add(after)

@@ -27,6 +27,7 @@ func (x *Exchange) login(l *route.Login) (step Step, over bool) {
 	if !l.Users.Begin() {
 		return x.answer(passwordsBusy, 'R', 'R'), true
 	}
+	x.expect()
 	return Step{Kind: Verify}, true
 }
 
@@ -68,10 +69,7 @@ func (x *Exchange) Verified(now clock.Instant) Step {
 		return x.askPassword(a.Login)
 	}
 	x.user = x.claim.name
-	if step, over := x.act(now, a); over {
-		return step
-	}
-	return x.begin(now)
+	return x.goOn(now, a)
 }
 
 // askPassword asks the client for a name and a password.

@@ -80,6 +80,9 @@ func (x *Exchange) fail(f *fault.Error) Step {
 	if x.Unpaid {
 		why += "; not repeated: the pool's retry budget is used up"
 	}
+	if x.Asking() {
+		why = "forward_auth: " + why
+	}
 	x.mark(cause, phase, why)
 	return Step{Kind: Answer, Reply: r}
 }

@@ -27,7 +27,8 @@ type Waiter struct {
 // says so in waiting and then looks for a slot, whoever ends a lease first gives the slot back and then looks at waiting. So one of the two always sees the
 // other, and no slot is free while somebody waits for it.
 type queue struct {
-	waiting atomic.Int32 // how many wait, or are about to
+	waiting  atomic.Int32 // how many wait, or are about to
+	expected atomic.Int64 // how many more may come to need a server, whatever becomes of the pool
 
 	mu          sync.Mutex // guards the list, its waiters, and the picker of the view that has no loop
 	first, last *Waiter
@@ -36,6 +37,12 @@ type queue struct {
 
 // Waiting is how many requests wait for a server.
 func (p *Pool) Waiting() int { return int(p.queue.waiting.Load()) }
+
+// Expect counts requests that will need a server once something else is decided, n more or fewer.
+func (p *Pool) Expect(n int) { p.queue.expected.Add(int64(n)) }
+
+// Expected is how many those are.
+func (p *Pool) Expected() int { return int(p.queue.expected.Load()) }
 
 // Join has a request wait for which Acquire has returned ErrFull. tell is called once, when there is a lease for it or nothing to wait for any more: on any
 // goroutine and under the queue's mutex, so it must not wait. place is its place in the queue, from 1; 0: the queue is full. Withdraw must follow a place.

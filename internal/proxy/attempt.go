@@ -29,10 +29,10 @@ const (
 func (e *serving) attempt() (reused bool, f *fault.Error) {
 	x, s, c := &e.s.x, e.s, e.c
 	s.want = upstream.Want{Server: x.Server(), Fresh: x.Fresh, By: e.tryBy(e.by(x.Route.Timeouts.Connect)), Client: c, Upgrade: len(x.Upgrade()) > 0}
-	if !exchange.Idempotent(s.req.Method) {
+	if !exchange.Idempotent(x.Method()) {
 		s.want.MaxAge = youngEnough
 	}
-	if e.body != bodyStream {
+	if !e.streams() {
 		c.Listen() // a reset must be seen while the server is at work; an upload reads anyway
 	}
 	e.serverIn, e.serverOut, e.keepServer = 0, 0, false
@@ -53,8 +53,7 @@ func (e *serving) attempt() (reused bool, f *fault.Error) {
 
 func (e *serving) sendRequest() *fault.Error {
 	x, s, u := &e.s.x, e.s, e.u
-	req := &s.req
-	s.fields = x.RequestFields(s.fields[:0], req.Expect100 && e.body == bodyStream)
+	s.fields = x.RequestFields(s.fields[:0], s.req.Expect100 && e.body == bodyStream)
 	s.ask = e.requestHead()
 	if err := u.print(&s.ask); err != nil {
 		return &fault.Error{Side: fault.Internal, Op: fault.WriteHead, Err: err}
@@ -62,14 +61,14 @@ func (e *serving) sendRequest() *fault.Error {
 	u.begin(s.ask.Length == msg.Chunked)
 	u.WriteBy(e.tryBy(e.until))
 	u.StallAfter(x.Route.Timeouts.Write)
-	s.src.own(s.upload.body)
-	s.piece = piece{head: true, from: &s.src, end: e.body != bodyStream && s.ask.Upgrade == nil} // after an upgrade, more follows
+	s.src.own(e.whole())
+	s.piece = piece{head: true, from: &s.src, end: !e.streams() && s.ask.Upgrade == nil} // after an upgrade, more follows
 	n, err := u.send(&s.piece)
 	if err != nil {
 		return e.serverFault(fault.WriteHead, err)
 	}
 	e.serverOut += int64(n)
-	if e.body == bodyStream {
+	if e.streams() {
 		e.startUpload()
 	}
 	return nil
@@ -77,16 +76,20 @@ func (e *serving) sendRequest() *fault.Error {
 
 // requestHead is what servers get, with the fields that were chosen last.
 func (e *serving) requestHead() msg.RequestHead {
-	req := &e.s.req
+	req, x := &e.s.req, &e.s.x
 	h := msg.RequestHead{
-		Method: req.Method, Path: e.s.x.Path(), Query: req.Query, Authority: e.s.x.Authority(),
-		Fields: e.s.fields, Length: req.Length, HasLength: req.HasLength, Upgrade: e.s.x.Upgrade(), Secure: e.s.x.Client.Secure, Trailers: req.Trailers,
+		Method: x.Method(), Path: x.Path(), Query: x.Query(), Authority: x.Authority(),
+		Fields: e.s.fields, Length: req.Length, HasLength: req.HasLength, Upgrade: x.Upgrade(), Secure: x.Client.Secure, Trailers: req.Trailers,
 	}
-	if e.s.x.Web() != exchange.NoWeb {
+	if x.Asking() {
+		h.Length, h.HasLength, h.Trailers = 0, false, false
+		return h
+	}
+	if x.Web() != exchange.NoWeb {
 		h.Trailers = true
 		if e.body == bodyWhole {
 			h.Length = int64(len(e.s.upload.body))
-		} else if e.s.x.Web() == exchange.WebText && e.body == bodyStream {
+		} else if x.Web() == exchange.WebText && e.body == bodyStream {
 			h.Length, h.HasLength = msg.Chunked, false
 		}
 	}
@@ -95,7 +98,7 @@ func (e *serving) requestHead() msg.RequestHead {
 
 // tryBy is t, or an earlier end of the present try. A body that is passed on as it comes can be sent but once: its try has no end of its own.
 func (e *serving) tryBy(t clock.Instant) clock.Instant {
-	if by := e.s.x.TryBy(); by != 0 && e.body != bodyStream && (t == 0 || by < t) {
+	if by := e.s.x.TryBy(); by != 0 && !e.streams() && (t == 0 || by < t) {
 		return by
 	}
 	return t
@@ -165,10 +168,10 @@ func (e *serving) interim(n int) *fault.Error {
 		return malformedAnswer(errUnasked)
 	case e.interims > maxInterims || e.interimBytes > maxInterimBytes:
 		return malformedAnswer(errInterims)
-	case s.resp.Status == 100:
+	case s.resp.Status == 100 && !s.x.Asking():
 		e.continued = true
 	}
-	if s.req.Version > msg.HTTP10 {
+	if s.req.Version > msg.HTTP10 && !s.x.Asking() {
 		s.fields = exchange.InterimFields(s.fields[:0], &s.resp)
 		s.tell = msg.ResponseHead{Status: s.resp.Status, Reason: s.resp.Reason, Fields: s.fields, NoLength: true}
 		if err := e.c.print(&s.tell); err != nil {

@@ -19,16 +19,27 @@ type source struct {
 	chunks h1.Chunked
 	of     *mux.Stream // that it comes on, which knows its end; nil: none
 	done   bool        // all that there is on that is taken
-	web    *web        // what translates it; nil: it stays as it is
+	by     translator  // nil: it stays as it is
+	broken bool        // what came cannot be translated
 	given  msg.Fields  // trailers of our own
 	spans  [maxSpans][]byte
 	n      int // spans in use
 	size   int // bytes in them
 }
 
+// translator makes another body of one that passes.
+type translator interface {
+	// pass replaces the pieces that were found, for which so many bytes were used.
+	pass(b *source, used int) error
+	// finish adds what ends the body to its last pieces, which were passed.
+	finish(b *source)
+	// takesTrailers tells that what ends the body has the trailers in it.
+	takesTrailers() bool
+}
+
 func (b *source) reset(length int64) {
 	b.none()
-	b.length, b.of, b.done, b.web, b.given = length, nil, false, nil, nil
+	b.length, b.of, b.done, b.by, b.broken, b.given = length, nil, false, nil, false, nil
 	if length == msg.Chunked {
 		b.chunks.Reset()
 	}
@@ -37,7 +48,7 @@ func (b *source) reset(length int64) {
 // stream has the body come on s.
 func (b *source) stream(s *mux.Stream) {
 	b.none()
-	b.length, b.of, b.done, b.web, b.given = msg.Chunked, s, false, nil, nil
+	b.length, b.of, b.done, b.by, b.broken, b.given = msg.Chunked, s, false, nil, false, nil
 }
 
 // none forgets the pieces that were found.
@@ -69,7 +80,7 @@ func (b *source) trailers() msg.Fields {
 
 // tail is what of the trailers is sent as such.
 func (b *source) tail() msg.Fields {
-	if b.web != nil {
+	if b.by != nil && b.by.takesTrailers() {
 		return nil
 	}
 	return b.trailers()
@@ -77,7 +88,7 @@ func (b *source) tail() msg.Fields {
 
 // ended tells whether the body is complete. One that ends with its connection never knows.
 func (b *source) ended() bool {
-	if b.web != nil && b.web.broken { // what was found last is still unread
+	if b.broken { // what was found last is still unread
 		return false
 	}
 	if b.of != nil {
@@ -99,9 +110,9 @@ func (b *source) ends(err error) bool {
 // take finds the next pieces in in, and returns how many of its bytes they used.
 func (b *source) take(in []byte) (used int, err error) {
 	used, err = b.find(in)
-	if err == nil && b.web != nil {
-		if err = b.web.pass(b); err != nil {
-			b.web.broken = true
+	if err == nil && b.by != nil {
+		if err = b.by.pass(b, used); err != nil {
+			b.broken = true
 		}
 	}
 	return used, err

@@ -155,9 +155,11 @@ type serving struct {
 	u     server  // of the attempt; nil: none
 	rival *rival  // a second try that runs beside
 	down  through // of the answer's body
-	body  bodyState
-	tls   time.Duration // what the handshake took that came before the exchange; below 0: there was none
-	busy  bool          // an exchange has begun and was not reported
+	// compress is what the answer's body is compressed by; nil: nothing.
+	compress *compress
+	body     bodyState
+	tls      time.Duration // what the handshake took that came before the exchange; below 0: there was none
+	busy     bool          // an exchange has begun and was not reported
 	// until bounds the whole exchange; 0: no bound.
 	until                  clock.Instant
 	interims, interimBytes int
@@ -166,6 +168,7 @@ type serving struct {
 	keepServer             bool  // the server's connection can serve others
 	continued              bool  // the server has sent 100
 	counted                bool  // the route counts it as in flight
+	prepared               bool  // the request is what the pool's servers get
 	early                  bool  // the whole answer came before the whole request was there
 	begun                  bool  // something of the final answer may be on its way to the client
 }
@@ -197,6 +200,7 @@ func (e *serving) unwind() {
 		return
 	}
 	e.down.close()
+	e.giveEncoder()
 	if e.busy { // the exchange's end was not reported
 		e.abandon()
 	}

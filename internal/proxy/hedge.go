@@ -49,7 +49,7 @@ var (
 // counts. by is when the answer's head must be there.
 func (e *serving) firstBytes(by clock.Instant) *fault.Error {
 	at := e.s.x.HedgeAt()
-	if at == 0 || e.body == bodyStream || (by != 0 && by <= at) {
+	if at == 0 || e.streams() || (by != 0 && by <= at) {
 		return nil
 	}
 	e.u.ReadBy(at)
@@ -72,7 +72,7 @@ func (e *serving) startRival() bool {
 	r := &rival{p: e.p, server: server, first: e.u, stall: t.Write, idle: t.ServerIdle, begun: e.now()}
 	r.want = upstream.Want{Server: server, By: e.rivalBy(e.by(t.Connect))}
 	r.writeBy, r.answerBy = e.rivalBy(e.until), e.rivalBy(e.by(t.Response))
-	r.head, r.body = e.requestHead().Clone(), bytes.Clone(e.s.upload.body)
+	r.head, r.body = e.requestHead().Clone(), bytes.Clone(e.whole())
 	e.rival = r
 	e.p.loop.Go(r.run)
 	return true

@@ -158,13 +158,20 @@ func (s *server1) status() (int, error) { return h1.StatusOf(s.Buffered()) }
 func (s *server1) begun() bool { return s.Unread() > 0 }
 
 func (s *server1) skip(length int64) bool {
-	if length < 0 || int64(s.Unread()) != int64(s.head)+length {
+	if length == msg.UntilClose {
 		return false
 	}
-	for s.Unread() > 0 {
-		s.Discard(len(s.Buffered()))
+	s.forgetHead()
+	var body source
+	body.reset(length)
+	for s.Unread() > 0 && !body.ended() {
+		used, err := body.take(s.Buffered())
+		if err != nil {
+			return false
+		}
+		s.Discard(used)
 	}
-	return true
+	return body.ended() && s.Unread() == 0
 }
 
 func (s *server1) Reused() bool { return s.lent.Reused }

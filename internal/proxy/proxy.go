@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"poise/internal/accesslog"
+	"poise/internal/encode"
 	"poise/internal/exchange"
 	"poise/internal/fiber"
 	"poise/internal/h1"
@@ -52,6 +53,8 @@ type Config struct {
 	Handshakes int
 	// Streams is how many requests a client may have under way on one connection of HTTP/2.
 	Streams int
+	// Compressions bounds the answers that are compressed at once, over all loops; each loop has its share. Others stay as they are.
+	Compressions int
 	// IdlePerServer bounds idle connections to a server over all loops; each loop has its share.
 	IdlePerServer int
 	Loops         int
@@ -69,6 +72,7 @@ type Loop struct {
 	scratch  []*scratch // free ones, the last used at the end
 	secure   secure.Memory
 	mux      mux.Memory
+	encoders encode.Stock
 	muxes    map[*Listener]*mux.Config
 	shaking  handshakes
 	accepts  []*accepter
@@ -92,7 +96,7 @@ func New(l *fiber.Loop, cfg *Config, s *stats.Loop, log *accesslog.Shard) *Loop 
 	}
 	p := &Loop{
 		cfg: cfg, loop: l, stats: s, log: log, random: rand.NewChaCha8(seed), muxes: map[*Listener]*mux.Config{},
-		up: upstream.New(l, s, share(cfg.IdlePerServer, cfg.Loops), cfg.Upstream),
+		up: upstream.New(l, s, share(cfg.IdlePerServer, cfg.Loops), cfg.Upstream), encoders: encode.NewStock(share(cfg.Compressions, cfg.Loops)),
 	}
 	p.up.Multiplex(mux.Config{Heads: &cfg.Heads, Idle: linkIdle, Head: linkHead, Write: linkWrite})
 	p.shaking.most = share(cfg.Handshakes, cfg.Loops)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"poise/internal/encode"
 	"poise/internal/exchange"
 	"poise/internal/fault"
 	"poise/internal/fiber"
@@ -24,9 +25,13 @@ import (
 //	still coming when the head came, and the status is 300     closed, and   closed
 //	or more, a 100 was waited for, or the server takes no      told so
 //	more of it (bodyMissing)
+//	not begun, since the answer is who was asked's             closed        serves others
 func (e *serving) relay() bool {
 	s, c := e.s, e.c
 	keep := e.keepAlive()
+	if s.x.Asking() && e.body == bodyStream {
+		keep = false // nobody has read the request's body: what comes next is no request
+	}
 	if e.uploading() && e.s.upload.src.ended() {
 		e.p.loop.Yield() // its last send has probably ended too, and was only not told yet
 	}
@@ -43,6 +48,7 @@ func (e *serving) relay() bool {
 		f = e.relayBody()
 	}
 	e.down.close()
+	e.giveEncoder()
 	if f == nil {
 		s.x.Ended(s.src.trailers())
 		e.settleUpload()
@@ -108,17 +114,17 @@ func (e *serving) settleUpload() {
 func (e *serving) printAnswer(keep *bool) (untilClose bool, err error) {
 	s, resp, version, h := e.s, &e.s.resp, e.s.req.Version, &e.s.tell
 	*h = msg.ResponseHead{Status: resp.Status, Reason: resp.Reason, Length: resp.Length}
-	translated := resp.Length != 0 && s.x.AnswersWeb(resp)
+	by := e.translator()
 	switch {
-	case translated && version > msg.HTTP10:
+	case by != nil && version > msg.HTTP10:
 		h.Length = msg.Chunked
-	case translated:
+	case by != nil:
 		h.Length, untilClose, *keep = msg.UntilClose, true, false
 	case resp.Length < 0 && version > msg.HTTP10:
 		h.Length = msg.Chunked
 	case resp.Length < 0:
 		h.Length, untilClose, *keep = msg.UntilClose, true, false
-	case resp.Length == 0 && resp.HasLength:
+	case resp.Length == 0 && resp.HasLength && !s.x.IsCompressed():
 		h.Length = resp.ContentLength
 	case resp.Length == 0:
 		h.NoLength = true
@@ -128,12 +134,25 @@ func (e *serving) printAnswer(keep *bool) (untilClose bool, err error) {
 	h.Fields = s.fields
 	err = e.c.print(h)
 	e.u.body(&s.src, resp.Length)
-	if translated {
-		s.src.web = &web{encodes: s.x.Web() == exchange.WebText}
-	}
+	s.src.by = by
 	e.c.begin(h.Length == msg.Chunked)
 	e.u.forgetHead() // its slices are gone with it
 	return untilClose, err
+}
+
+// translator makes another body of the answer's, where the client is to get one; nil: it stays as it is.
+func (e *serving) translator() translator {
+	x, resp := &e.s.x, &e.s.resp
+	coding := x.FindCoding(resp)
+	switch {
+	case resp.Length == 0:
+		return nil
+	case x.AnswersWeb(resp):
+		return &web{encodes: x.Web() == exchange.WebText}
+	case coding == encode.None:
+		return nil
+	}
+	return e.takeEncoder(coding)
 }
 
 // relayBody passes the body on, buffer by buffer, sent from where it was received, or through the kernel. The head goes with the first piece.
@@ -159,7 +178,7 @@ func (e *serving) relayBody() *fault.Error {
 			if used, err = s.src.take(u.Buffered()); err != nil {
 				return &fault.Error{Side: fault.Server, Op: fault.ReadAnswerBody, Kind: fault.Malformed, Err: err}
 			}
-			if !e.uploading() && s.src.web == nil {
+			if !e.uploading() && s.src.by == nil {
 				e.down.open(u, e.c, s.src.length, used)
 			}
 			p.moved = e.down.take(&s.src, used)
@@ -168,8 +187,8 @@ func (e *serving) relayBody() *fault.Error {
 		if end {
 			// A server that has said all before it has the body may never read it, or take it for its next request: its connection serves no other.
 			e.early = e.bodyMissing()
-			if s.src.web != nil {
-				s.src.web.finish(&s.src)
+			if s.src.by != nil {
+				s.src.by.finish(&s.src)
 			}
 		}
 		e.serverIn += int64(used + p.moved)

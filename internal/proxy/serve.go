@@ -15,7 +15,7 @@ import (
 func (e *serving) serveOne(f *fault.Error) bool {
 	x := &e.s.x
 	e.until, e.bytesOut, e.interims, e.interimBytes, e.continued, e.begun = 0, 0, 0, 0, false, false
-	e.body, e.counted, e.early = bodyNone, false, false
+	e.body, e.counted, e.early, e.prepared = bodyNone, false, false, false
 	now := e.now()
 	e.busy = true
 	var step exchange.Step
@@ -24,14 +24,16 @@ func (e *serving) serveOne(f *fault.Error) bool {
 	} else {
 		x.SetRequestID(e.p.newID())
 		step = x.Start(now, e.p.cfg.Table.Load())
-		if f := e.begin(); f != nil {
-			step = x.Failed(now, f, false)
-		}
+		e.begin()
 	}
 	for {
 		switch step.Kind {
 		case exchange.Forward:
-			if f := e.pause(step.After); f != nil {
+			f := e.pause(step.After)
+			if f == nil {
+				f = e.prepare()
+			}
+			if f != nil {
 				step = x.Failed(e.now(), f, false)
 				continue
 			}
@@ -91,12 +93,13 @@ func (e *serving) awaitServer() exchange.Step {
 	return x.Waited(e.now(), clientFault(fault.Queue, err))
 }
 
-// responded asks what becomes of an answer whose head has come. One that another server's shall replace is dropped.
+// responded asks what becomes of an answer whose head has come. One that another server's shall replace is dropped, and one that says that the request may
+// go on.
 func (e *serving) responded() exchange.Step {
 	x := &e.s.x
-	server, chosen := x.Server(), x.Times.Chosen
+	server, chosen, asking := x.Server(), x.Times.Chosen, x.Asking()
 	step := x.Responded(e.now(), &e.s.resp)
-	if step.Kind == exchange.Forward {
+	if step.Kind == exchange.Forward || asking && !x.Asking() {
 		e.countAttempt(server, chosen, e.s.resp.Status, nil)
 		e.dropAnswer()
 	}
@@ -104,19 +107,48 @@ func (e *serving) responded() exchange.Step {
 }
 
 // begin sets what counts for the whole exchange once its route is known.
-func (e *serving) begin() *fault.Error {
+func (e *serving) begin() {
 	x := &e.s.x
 	e.prepareBody() // also where no route wants it: it is no request
 	if x.Route == nil {
-		return nil
+		return
 	}
 	e.p.stats.Start(x.Route.ID)
 	e.counted = true
+	e.limitTime()
+}
+
+// limitTime bounds the exchange.
+func (e *serving) limitTime() {
+	x := &e.s.x
 	if d := x.Within(x.Route.Timeouts.Request); d > 0 {
-		e.until = e.now().Add(d)
+		e.until = x.Times.Head.Add(d)
 		x.Until = e.until
 	}
+}
+
+// prepare makes of the request what the pool's servers get, before the first attempt at one.
+func (e *serving) prepare() *fault.Error {
+	if e.prepared || e.s.x.Asking() {
+		return nil
+	}
+	e.prepared = true
+	if e.s.x.Web() == exchange.NoWeb {
+		return nil
+	}
+	e.limitTime() // by what the call says
 	return e.decodeBody()
+}
+
+// streams tells whether the present attempt passes the request's body on as it comes.
+func (e *serving) streams() bool { return e.body == bodyStream && !e.s.x.Asking() }
+
+// whole is the body that the present attempt sends with the head.
+func (e *serving) whole() []byte {
+	if e.s.x.Asking() {
+		return nil
+	}
+	return e.s.upload.body
 }
 
 // keepAlive tells whether the client's connection may go on after this exchange, as far as is known now.

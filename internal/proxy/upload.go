@@ -68,7 +68,7 @@ func (e *serving) startUpload() {
 	up.e, up.u, up.started, up.done, up.stopped, up.passed, up.fault = e, e.u, true, false, false, 0, nil
 	e.c.body(&up.src, e.s.req.Length)
 	if e.s.x.Web() == exchange.WebText {
-		up.src.web = &web{decodes: true}
+		up.src.by = &web{decodes: true}
 	}
 	t := &e.s.x.Route.Timeouts
 	up.pace = newPace(e.now(), t.BodyIdle, t.BodyRate)
@@ -161,7 +161,7 @@ func (up *upload) relay() *fault.Error {
 			if up.src.length > headRoom {
 				c.Receive(fiber.Bodies)
 			}
-			if e.s.x.HasTouchedBody() && up.src.web == nil { // the first piece stays unread until it is: if nobody wants it, it may be sent to another server
+			if e.s.x.HasTouchedBody() && up.src.by == nil { // the first piece stays unread until it is: if nobody wants it, it may be sent to another server
 				up.way.open(c, up.u, up.src.length, 0)
 			}
 			c.ReadBy(e.by(up.pace.next(e.now())))

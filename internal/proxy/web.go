@@ -14,7 +14,6 @@ import (
 type web struct {
 	decodes bool    // the request's body, from base64
 	encodes bool    // the answer's body, to base64
-	broken  bool    // what came cannot be translated
 	part    [4]byte // characters that make no byte yet
 	n       int     // so many
 	mem     []byte
@@ -23,7 +22,7 @@ type web struct {
 var errBase64 = errors.New("the body is no base64")
 
 // pass replaces the pieces that were found.
-func (w *web) pass(b *source) error {
+func (w *web) pass(b *source, _ int) error {
 	switch {
 	case w.decodes:
 		return w.decode(b)
@@ -71,7 +70,9 @@ func (w *web) encode(b *source) {
 // trailersFlag begins the part of a body that is the trailers, where messages have 0 or 1.
 const trailersFlag = 0x80
 
-// finish adds the trailers to the last pieces, which were passed.
+func (w *web) takesTrailers() bool { return true }
+
+// finish adds the trailers.
 func (w *web) finish(b *source) {
 	tail := []byte{trailersFlag, 0, 0, 0, 0}
 	for _, f := range b.trailers() {

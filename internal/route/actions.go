@@ -1,11 +1,13 @@
 package route
 
 import (
+	"bytes"
 	"net/netip"
 	"strings"
 
 	"github.com/gaissmai/bart"
 
+	"poise/internal/encode"
 	"poise/internal/limit"
 	"poise/internal/login"
 	"poise/internal/msg"
@@ -19,11 +21,13 @@ type Actions struct {
 	InFlight *InFlightLimit
 	CORS     *CORS
 	Login    *Login
+	Ask      *Ask
 	MaxBody  int64 // the most bytes that a request's body may have; 0: any number
 	Redirect *Redirect
 	Reply    *Reply
 	Split    *Split
 	Rewrite  *Rewrite
+	Compress *Compress
 	// Request and Response change the fields that servers and clients get.
 	Request, Response *Edits
 }
@@ -93,6 +97,14 @@ type Login struct {
 	Challenge []byte // the value of WWW-Authenticate
 }
 
+// Ask is who is asked whether a request may go on.
+type Ask struct {
+	Route       *Route // to the pool that is asked; in all but that, its retries and times it is the route that asks
+	Path, Query []byte // what is asked for; the query with its question mark
+	// Copy are the fields of the answer that servers get, and nobody else can send them; CopyToClient those that clients get. In lower case.
+	Copy, CopyToClient []string
+}
+
 // CORS is which pages of other origins may use the route from a browser. The texts are values of the fields that say so.
 type CORS struct {
 	Any     bool     // all origins
@@ -131,6 +143,58 @@ func areLabels(b []byte) bool {
 		}
 	}
 	return true
+}
+
+// Compress is which of the servers' answers are compressed.
+type Compress struct {
+	Codings []encode.Coding // of those that a client likes best, the first
+	Types   []string        // of their bodies: in lower case, without parameters, or as text/*
+	MinSize int64           // of their bodies, where it is known
+}
+
+// Takes tells whether an answer's body may be compressed: all of it is there, nobody has encoded it, and nothing says how long it is or how it hashes.
+func (c *Compress) Takes(resp *msg.Response) bool {
+	switch s := resp.Status; {
+	case s < 200, s == 204, s == 205, s == 206, s >= 300 && s < 400:
+		return false
+	}
+	length := resp.Length
+	if length == 0 && resp.HasLength { // the answer to HEAD
+		length = resp.ContentLength
+	}
+	if length >= 0 && length < max(1, c.MinSize) {
+		return false
+	}
+	var mediaType []byte
+	for i := range resp.Fields {
+		switch f := &resp.Fields[i]; f.ID {
+		case msg.ContentEncoding, msg.ContentRange:
+			return false
+		case msg.ContentType:
+			mediaType = f.Value
+		case msg.Other:
+			for _, name := range [...]string{"content-digest", "repr-digest", "digest", "content-md5"} {
+				if msg.EqualFold(f.Name, name) {
+					return false
+				}
+			}
+		}
+	}
+	return c.takesType(mediaType)
+}
+
+func (c *Compress) takesType(mediaType []byte) bool {
+	if i := bytes.IndexByte(mediaType, ';'); i >= 0 {
+		mediaType = mediaType[:i]
+	}
+	mediaType = bytes.TrimRight(mediaType, " \t")
+	for _, t := range c.Types {
+		if prefix, wide := strings.CutSuffix(t, "*"); wide && len(mediaType) > len(prefix) && msg.EqualFold(mediaType[:len(prefix)], prefix) ||
+			msg.EqualFold(mediaType, t) {
+			return true
+		}
+	}
+	return false
 }
 
 // Redirect is where clients are sent.

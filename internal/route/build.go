@@ -49,24 +49,36 @@ func Build(listeners []Listener) (*Table, []Warning, error) {
 	return t, warnings, nil
 }
 
-// settle checks that the route comes to an end, and makes the ways of a split what the route itself is but for their pools.
+// settle checks that the route comes to an end, and makes the ways of a split, and that to who is asked, what the route itself is but for their pools.
 func (r *Route) settle() error {
-	if r.Actions == nil || r.Actions.Split == nil {
-		if r.Pool == nil && (r.Actions == nil || r.Actions.Redirect == nil && r.Actions.Reply == nil) {
-			return errors.New("no pool")
-		}
+	if r.Pool == nil && (r.Actions == nil || r.Actions.Redirect == nil && r.Actions.Reply == nil && r.Actions.Split == nil) {
+		return errors.New("no pool")
+	}
+	if r.Actions == nil {
 		return nil
 	}
-	actions, from := *r.Actions, r.Actions.Split.Ways
-	s := &Split{}
-	actions.Split, r.Actions = s, &actions
+	actions := *r.Actions
+	r.Actions = &actions
+	same := func(of *Route) *Route {
+		way := *of
+		way.Name, way.ID, way.Index, way.Actions = r.Name, r.ID, r.Index, r.Actions
+		return &way
+	}
+	if a := actions.Ask; a != nil {
+		ask := *a
+		ask.Route, actions.Ask = same(a.Route), &ask
+	}
+	if actions.Split == nil {
+		return nil
+	}
+	from, s := actions.Split.Ways, &Split{}
+	actions.Split = s
 	for _, w := range from {
-		way := *w.Route
+		way := same(w.Route)
 		if way.Pool == nil {
 			return errors.New("a share without a pool")
 		}
-		way.ID, way.Index, way.Actions = r.ID, r.Index, r.Actions
-		s.Ways = append(s.Ways, Way{&way, w.Weight})
+		s.Ways = append(s.Ways, Way{way, w.Weight})
 		s.total += uint64(w.Weight)
 	}
 	if s.total == 0 {

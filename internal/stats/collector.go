@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"poise/internal/encode"
 )
 
 // collector makes constant metrics out of snapshots, anew for every scrape.
@@ -87,6 +89,12 @@ var (
 	routeUpgraded  = describe("route_upgraded_requests", "Of the exchanges in flight, those whose connections were upgraded.", "listener", "route")
 	routeInFlight  = describe("route_in_flight_requests", "Exchanges that have begun and not ended.", "listener", "route")
 	routeCut       = describe("route_aborted_after_head_total", "Responses that broke off after their head was sent.", "listener", "route")
+
+	routeCompressed    = describe("route_compressed_responses_total", "Responses that were compressed, by coding.", "listener", "route", "encoding")
+	routeCompressedIn  = describe("route_compressed_in_bytes_total", "Bytes of their bodies before.", "listener", "route", "encoding")
+	routeCompressedOut = describe("route_compressed_out_bytes_total", "Bytes of their bodies after.", "listener", "route", "encoding")
+	routeNotCompressed = describe("route_compressions_skipped_total", "Responses that stayed as they were because too many were compressed at once.",
+		"listener", "route")
 
 	poolRequests    = describe("pool_requests_total", "Exchanges that ended, by the class of the status that the client got.", "pool", "code")
 	poolRetries     = describe("pool_retries_total", "Attempts after an exchange's first.", "pool")
@@ -199,6 +207,17 @@ func (w writer) route(r *Route, listener, name string) {
 	w.gauge(routeInFlight, float64(r.InFlight), listener, name)
 	w.gauge(routeUpgraded, float64(r.Upgraded), listener, name)
 	w.counter(routeCut, r.Cut, listener, name)
+	w.compressions(r, listener, name)
+}
+
+func (w writer) compressions(r *Route, listener, name string) {
+	for i := encode.None + 1; int(i) < encode.Codings; i++ {
+		c, coding := &r.Compressed[i], i.String()
+		w.counter(routeCompressed, c.N, listener, name, coding)
+		w.counter(routeCompressedIn, c.In, listener, name, coding)
+		w.counter(routeCompressedOut, c.Out, listener, name, coding)
+	}
+	w.counter(routeNotCompressed, r.NotCompressed, listener, name)
 }
 
 func (w writer) pool(p *Pool, now *PoolNow, servers []ServerNow) {

@@ -3,6 +3,7 @@ package stats
 import (
 	"time"
 
+	"poise/internal/encode"
 	"poise/internal/fault"
 )
 
@@ -91,7 +92,13 @@ type Route struct {
 	InFlight  int64
 	Upgraded  int64  // of those
 	Cut       uint64 // responses that broke off after their head
+	// Compressed counts responses by their coding; NotCompressed those that stayed as they were because too many were compressed.
+	Compressed    [encode.Codings]Compressed
+	NotCompressed uint64
 }
+
+// Compressed counts responses whose bodies were compressed, and the bytes before and after.
+type Compressed struct{ N, In, Out uint64 }
 
 // Pool counts what was sent to one pool; it outlives the pool's servers.
 type Pool struct {
@@ -174,6 +181,13 @@ func (r *Route) add(o *Route) {
 	r.InFlight += o.InFlight
 	r.Upgraded += o.Upgraded
 	r.Cut += o.Cut
+	for i := range r.Compressed {
+		c, more := &r.Compressed[i], &o.Compressed[i]
+		c.N += more.N
+		c.In += more.In
+		c.Out += more.Out
+	}
+	r.NotCompressed += o.NotCompressed
 }
 
 func (p *Pool) add(o *Pool) {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"poise/internal/encode"
 	"poise/internal/fault"
 )
 
@@ -94,6 +95,23 @@ func (l *Loop) UpgradeBegun(route int) {
 func (l *Loop) UpgradeEnded(route int) {
 	if r := slot(&l.s.Routes, route); r != nil {
 		r.Upgraded--
+	}
+}
+
+// Compressed counts a response on a route that was compressed, and its bytes before and after.
+func (l *Loop) Compressed(route int, coding encode.Coding, in, out int64) {
+	if r := slot(&l.s.Routes, route); r != nil {
+		c := &r.Compressed[coding]
+		c.N++
+		c.In += uint64(in)
+		c.Out += uint64(out)
+	}
+}
+
+// NotCompressed counts one that stayed as it was because too many were compressed.
+func (l *Loop) NotCompressed(route int) {
+	if r := slot(&l.s.Routes, route); r != nil {
+		r.NotCompressed++
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 // layers are the packages of internal, each above all that it may import: a package imports only from layers below its own. A new package
 // gets its place here first.
 var layers = [][]string{
-	{"clock", "fault", "msg", "siphash", "sys", "config", "cert"},
+	{"clock", "fault", "msg", "siphash", "sys", "config", "cert", "encode"},
 	{"h1", "health", "fiber", "listen", "accesslog", "stats", "admin", "discover"},
 	{"pool", "secure", "relay", "h2"},
 	{"mux"},
@@ -23,7 +23,7 @@ var layers = [][]string{
 }
 
 // deciders do no I/O and are told the time: what they decide follows from what they are given.
-var deciders = []string{"msg", "fault", "siphash", "h1", "h2", "health", "pool", "balance", "affinity", "limit", "login", "route", "exchange"}
+var deciders = []string{"msg", "fault", "siphash", "h1", "h2", "health", "pool", "balance", "affinity", "encode", "limit", "login", "route", "exchange"}
 
 // notForDeciders are packages whose use is I/O, waiting, or a clock. net/netip, time (for durations) and sync are fine.
 var notForDeciders = []string{"net", "net/http", "net/url", "os", "os/signal", "io/fs", "io/ioutil", "context", "log", "log/slog", "crypto/tls", "crypto/rand", "runtime"}

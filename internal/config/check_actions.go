@@ -262,20 +262,11 @@ func (c *checker) edits(x *Edits, key string) {
 	if len(x.Set) == 0 && len(x.Add) == 0 && len(x.Remove) == 0 {
 		c.warn(c.at[x], key+" changes nothing", "")
 	}
-	name := func(field *string) {
-		hint, own := unsettable[strings.ToLower(*field)]
-		switch {
-		case !isToken(*field):
-			c.complain(field, fmt.Sprintf("%s: %q is not a header's name", key, *field), "")
-		case own:
-			c.complain(field, fmt.Sprintf("%s: %s is Poise's own", key, *field), hint)
-		}
-	}
 	seen := map[string]bool{}
 	for _, pairs := range []Pairs{x.Set, x.Add} {
 		for i := range pairs {
 			p := &pairs[i]
-			name(&p.Name)
+			c.fieldName(key, &p.Name)
 			if lower := strings.ToLower(p.Name); seen[lower] && c.good(&p.Name) {
 				c.complain(&p.Name, fmt.Sprintf("%s: %s is there twice", key, p.Name), "case does not matter")
 			} else {
@@ -289,10 +280,21 @@ func (c *checker) edits(x *Edits, key string) {
 		}
 	}
 	for i := range x.Remove {
-		name(&x.Remove[i])
+		c.fieldName(key, &x.Remove[i])
 		if lower := strings.ToLower(x.Remove[i]); seen[lower] && c.good(&x.Remove[i]) {
 			c.complain(&x.Remove[i], fmt.Sprintf("%s: %s is there twice", key, x.Remove[i]), "set takes away what was there before")
 		}
+	}
+}
+
+// fieldName checks the name of a field that is changed.
+func (c *checker) fieldName(key string, field *string) {
+	hint, own := unsettable[strings.ToLower(*field)]
+	switch {
+	case !isToken(*field):
+		c.complain(field, fmt.Sprintf("%s: %q is not a header's name", key, *field), "")
+	case own:
+		c.complain(field, fmt.Sprintf("%s: %s is Poise's own", key, *field), hint)
 	}
 }
 

@@ -33,29 +33,30 @@ func (c *checker) forwardAuth(x *ForwardAuth) {
 	case strings.Contains(x.Path, "#") || !isFieldValue(x.Path) || strings.ContainsAny(x.Path, " \t"):
 		c.complain(&x.Path, fmt.Sprintf("path: %q has characters that are not in a URL", x.Path), "percent-encode them")
 	}
-	c.fieldNames("copy", x.Copy)
-	c.fieldNames("copy_to_client", x.CopyToClient)
+	c.copied("copy", x.Copy)
+	c.copied("copy_to_client", x.CopyToClient)
 }
 
-// fieldNames checks names of fields that can be set.
-func (c *checker) fieldNames(key string, names Strings) {
+// copied checks names of fields of an answer that go on.
+func (c *checker) copied(key string, names Strings) {
 	seen := map[string]bool{}
 	for i := range names {
 		name := &names[i]
 		lower := strings.ToLower(*name)
-		_, own := unsettable[lower]
+		c.fieldName(key, name)
 		switch {
 		case !c.good(name):
-		case !isToken(*name):
-			c.complain(name, fmt.Sprintf("%s: %q is not a header's name", key, *name), "")
-		case own:
-			c.complain(name, fmt.Sprintf("%s: %s is Poise's own", key, *name), "")
+		case slices.Contains(told, lower):
+			c.complain(name, fmt.Sprintf("%s: %s is what Poise tells servers itself", key, *name), "change it by request_headers")
 		case seen[lower]:
 			c.complain(name, fmt.Sprintf("%s: %s is there twice", key, *name), "case does not matter")
 		}
 		seen[lower] = true
 	}
 }
+
+// told are fields that each request and answer has once, by Poise.
+var told = []string{"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id"}
 
 // compress checks what is compressed, and how.
 func (c *checker) compress(x *Compress) {

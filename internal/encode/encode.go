@@ -57,18 +57,18 @@ const (
 	windowBits  = 18
 )
 
-// idle are compressors that nobody uses; the garbage collector takes what is not used for a while.
+// idle are encoders that nobody uses; the garbage collector takes what is not used for a while.
 var idle = [Codings]sync.Pool{
 	Zstd: {New: func() any {
 		w, _ := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<windowBits), zstd.WithLowerEncoderMem(true))
-		return compressor(w)
+		return &Encoder{Coding: Zstd, w: w}
 	}},
 	Brotli: {New: func() any {
-		return compressor(brotli.NewWriterOptions(nil, brotli.WriterOptions{Quality: brotliLevel, LGWin: windowBits}))
+		return &Encoder{Coding: Brotli, w: brotli.NewWriterOptions(nil, brotli.WriterOptions{Quality: brotliLevel, LGWin: windowBits})}
 	}},
 	Gzip: {New: func() any {
 		w, _ := gzip.NewWriterLevel(nil, gzipLevel)
-		return compressor(w)
+		return &Encoder{Coding: Gzip, w: w}
 	}},
 }
 
@@ -86,7 +86,7 @@ func (s *Stock) Take(c Coding) *Encoder {
 		return nil
 	}
 	s.lent++
-	e := &Encoder{Coding: c, w: idle[c].Get().(compressor)}
+	e := idle[c].Get().(*Encoder)
 	e.w.Reset(&e.out)
 	return e
 }
@@ -94,9 +94,7 @@ func (s *Stock) Take(c Coding) *Encoder {
 // Give takes an encoder back, which is not used any more.
 func (s *Stock) Give(e *Encoder) {
 	s.lent--
-	e.w.Reset(nil)
-	idle[e.Coding].Put(e.w)
-	e.w = nil
+	idle[e.Coding].Put(e)
 }
 
 // Encoder compresses one body.

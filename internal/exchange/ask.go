@@ -99,7 +99,8 @@ func (x *Exchange) answered(now clock.Instant, resp *msg.Response) Step {
 	x.leave()
 	x.Route, x.asking.of, x.asking.over = x.asking.of, nil, true
 	x.Times.Allowed = now
-	x.lease, x.server, x.firstChosen, x.Times.Chosen, x.Times.Connected = pool.Lease{}, nil, 0, 0, 0
+	x.lease, x.server, x.firstChosen = pool.Lease{}, nil, 0
+	x.Times.Chosen, x.Times.Connected, x.Times.Response = 0, 0, 0
 	x.query = pool.Query{Loop: x.Client.Loop}
 	x.Attempts, x.repeats, x.Fresh, x.answerBegun, x.Unpaid = 0, 0, false, false, false
 	x.outcome, x.took, x.Hedge, x.Place, x.Queue = pool.Unknown, 0, NotHedged, 0, NotQueued
@@ -122,10 +123,12 @@ func isAmong(name []byte, lower []string) bool {
 	return false
 }
 
-// isGranted tells whether fields of that name come from who was asked, and from nobody else.
-func (x *Exchange) isGranted(name []byte) bool {
-	a := x.actions().Ask
-	return a != nil && isAmong(name, a.Copy)
+// granted are the names of fields that servers get from who was asked, and from nobody else. Who is asked gets those of the client.
+func (x *Exchange) granted() []string {
+	if a := x.actions().Ask; a != nil && !x.Asking() {
+		return a.Copy
+	}
+	return nil
 }
 
 // askFields are those of dst, from there on, that concern more than the body, and what the question is about.

@@ -10,7 +10,7 @@ import (
 // compression is what becomes of an answer's body on a route that compresses.
 type compression struct {
 	coding encode.Coding // that the client gets; None: it stays as it is
-	// varies: another client might get another coding. weakens: the client may have got the answer that this one is about in one.
+	// varies: another client might get another coding. weakens: the answer's tag is of a body in a coding, here or where the client has it already.
 	varies, weakens bool
 }
 
@@ -22,7 +22,7 @@ func (x *Exchange) FindCoding(resp *msg.Response) encode.Coding {
 	}
 	z := &x.compression
 	if resp.Status == 304 {
-		z.varies, z.weakens = true, x.accepted(c.Codings) != encode.None
+		z.varies, z.weakens = true, bytes.Contains(x.field("if-none-match"), []byte("W/"))
 		return encode.None
 	}
 	if !c.Takes(resp) || forbidsTransforming(resp.Fields) {
@@ -55,7 +55,7 @@ func (x *Exchange) accepted(codings []encode.Coding) encode.Coding {
 
 // quality is how much a client wants a coding, from 0, not at all, to 1000.
 func quality(fields msg.Fields, coding string) int {
-	any := 0
+	other := 0
 	for i := range fields {
 		if fields[i].ID != msg.Other || !msg.EqualFold(fields[i].Name, "accept-encoding") {
 			continue
@@ -68,11 +68,11 @@ func quality(fields msg.Fields, coding string) int {
 			case msg.EqualFold(name, coding):
 				return weightOf(parameters)
 			case string(name) == "*":
-				any = weightOf(parameters)
+				other = weightOf(parameters)
 			}
 		}
 	}
-	return any
+	return other
 }
 
 // weightOf reads a weight (RFC 9110 section 12.4.2) in thousandths. What is none wants nothing.

@@ -108,7 +108,7 @@ type Exchange struct {
 	upgrade     upgrade
 	call        call
 	asking      question
-	expected    bool
+	expected    bool // its pools know of it
 	compression compression
 	bodyTouched bool
 	answerBegun bool

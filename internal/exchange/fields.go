@@ -166,6 +166,7 @@ var (
 func (x *Exchange) RequestFields(dst msg.Fields, expect bool) msg.Fields {
 	req, trusted, from := x.Req, x.Client.Trusted, len(dst)
 	var xff, proto, host []byte
+	granted := x.granted()
 	for i := range req.Fields {
 		f := &req.Fields[i]
 		switch {
@@ -175,7 +176,7 @@ func (x *Exchange) RequestFields(dst msg.Fields, expect bool) msg.Fields {
 		case f.ID == msg.ContentType && x.call.web != NoWeb:
 			dst = append(dst, msg.Field{Name: nameContentType, Value: x.mediaType(NoWeb, x.call.suffix), ID: msg.ContentType})
 		case f.ID == msg.Expect && !expect:
-		case x.isGranted(f.Name):
+		case granted != nil && isAmong(f.Name, granted):
 		case len(req.Connection) > 0 && listed(req.Connection, f):
 		case !forwarding(f.ID):
 			dst = append(dst, *f)

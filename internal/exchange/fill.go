@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 
 	"poise/internal/msg"
@@ -62,7 +63,7 @@ func (x *Exchange) fact(p *route.Part) []byte {
 	case route.User:
 		return x.user
 	case route.Header:
-		if x.isGranted([]byte(p.Text)) {
+		if slices.Contains(x.granted(), p.Text) {
 			return first(x.asking.granted, p.Text)
 		}
 		return x.field(p.Text)

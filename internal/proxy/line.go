@@ -125,7 +125,7 @@ func (s *server1) readHead(e *serving) (int, *fault.Error) {
 		if len(b) > 0 && complete {
 			e.s.x.AnswerBegun()
 			resp.Reset()
-			n, err := h1.ParseResponse(resp, b, e.s.req.Method, limits)
+			n, err := h1.ParseResponse(resp, b, e.s.x.Method(), limits)
 			if err != nil {
 				return 0, malformedAnswer(err)
 			}

@@ -32,6 +32,11 @@ func (e *serving) relay() bool {
 	if s.x.Asking() && e.body == bodyStream {
 		keep = false // nobody has read the request's body: what comes next is no request
 	}
+	dropped := s.x.Asking() && string(s.req.Method) == "HEAD" && s.resp.Length != 0
+	if dropped { // who was asked by GET answers with a body, which is none of this client's
+		s.resp.HasLength, s.resp.ContentLength = s.resp.Length > 0, s.resp.Length
+		s.resp.Length, s.resp.KeepAlive = 0, false
+	}
 	if e.uploading() && e.s.upload.src.ended() {
 		e.p.loop.Yield() // its last send has probably ended too, and was only not told yet
 	}
@@ -45,6 +50,9 @@ func (e *serving) relay() bool {
 	if err != nil {
 		f = &fault.Error{Side: fault.Internal, Op: fault.WriteAnswer, Err: err}
 	} else {
+		if dropped {
+			s.src.reset(0)
+		}
 		f = e.relayBody()
 	}
 	e.down.close()

@@ -15,6 +15,7 @@ type Record struct {
 	Time      clock.Instant // when the exchange began
 	RequestID []byte
 	Client    netip.AddrPort // not valid for a Unix socket's client: printed as ""
+	User      []byte         // who the client is by its password; empty: nobody was asked for one
 	Listener  string
 	Route     string // empty: no route matched
 	Pool      string
@@ -39,6 +40,7 @@ type Record struct {
 	TLS      time.Duration // the TLS handshake
 	Idle     time.Duration // waiting for the request's first byte
 	Head     time.Duration // reading the request's head
+	Auth     time.Duration // asking a server whether the request may go on
 	Queue    time.Duration // waiting for a server's slot
 	Connect  time.Duration // getting a connection to the server
 	Response time.Duration // waiting for the response's head
@@ -51,7 +53,8 @@ type Record struct {
 const (
 	maxPath     = 8 << 10
 	maxField    = 256
-	maxProtocol = maxField / 2 // there are two
+	maxUser     = maxField / 2
+	maxProtocol = maxField / 4 // there are two: with the user's name they are as long as one field
 
 	// fixedLength covers keys, punctuation, numbers, addresses and timers.
 	fixedLength = 1 << 10
@@ -64,7 +67,7 @@ const (
 
 // bound is a length that r's line cannot exceed.
 func (r *Record) bound() int {
-	n := len(r.RequestID) + len(r.Listener) + len(r.Route) + len(r.Pool) + len(r.Server) + len(r.Protocol) + len(r.ServerProtocol) +
+	n := len(r.RequestID) + len(r.User) + len(r.Listener) + len(r.Route) + len(r.Pool) + len(r.Server) + len(r.Protocol) + len(r.ServerProtocol) +
 		len(r.Method) + len(r.Host) + len(r.Path) + len(r.Reason) + len(r.End)
 	return min(fixedLength+maxEscape*n, maxRecord)
 }
@@ -96,6 +99,8 @@ func (r *Record) append(b []byte, s *stamp) []byte {
 		// A zone is the name of an interface, which may hold a quote.
 		b = netip.AddrPortFrom(r.Client.Addr().Unmap().WithZone(""), r.Client.Port()).AppendTo(b)
 	}
+	b = append(b, `","user":"`...)
+	b = appendText(b, r.User, maxUser)
 	b = append(b, `","listener":"`...)
 	b = appendText(b, r.Listener, maxField)
 	b = append(b, `","route":"`...)
@@ -141,6 +146,7 @@ func (r *Record) appendTimers(b []byte) []byte {
 	b = appendMillis(append(b, `,"t_tls":`...), r.TLS)
 	b = appendMillis(append(b, `,"t_idle":`...), r.Idle)
 	b = appendMillis(append(b, `,"t_head":`...), r.Head)
+	b = appendMillis(append(b, `,"t_auth":`...), r.Auth)
 	b = appendMillis(append(b, `,"t_queue":`...), r.Queue)
 	b = appendMillis(append(b, `,"t_connect":`...), r.Connect)
 	b = appendMillis(append(b, `,"t_response":`...), r.Response)

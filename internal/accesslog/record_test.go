@@ -17,10 +17,10 @@ import (
 func sample() Record {
 	return Record{
 		Time: clock.Now(), RequestID: []byte("0199b7a0-5c1d-7abc-8def-0123456789ab"),
-		Client: netip.MustParseAddrPort("192.0.2.7:54321"), Listener: "web", Route: "api", Pool: "app", Server: "10.0.0.1:8080",
+		Client: netip.MustParseAddrPort("192.0.2.7:54321"), User: []byte("ann"), Listener: "web", Route: "api", Pool: "app", Server: "10.0.0.1:8080",
 		Protocol: "HTTP/1.1", ServerProtocol: "HTTP/2.0", Method: []byte("GET"), Host: []byte("api.example.com"), Path: []byte("/v1/things?page=2"),
 		Status: 200, GRPCStatus: -1, BytesIn: 312, BytesOut: 20480, Attempts: 1, Queued: 3, Hedge: "won", Reason: "complete", End: [4]byte{'-', '-', '-', '-'},
-		TLS: -1, Idle: 1500 * time.Microsecond, Head: 0, Queue: -1, Connect: 42 * time.Microsecond,
+		TLS: -1, Idle: 1500 * time.Microsecond, Head: 0, Auth: 2 * time.Millisecond, Queue: -1, Connect: 42 * time.Microsecond,
 		Response: 1234567 * time.Microsecond, Body: 999 * time.Nanosecond, Active: 1300 * time.Millisecond,
 	}
 }
@@ -33,10 +33,10 @@ func encode(r *Record) string {
 func TestRecordKeysAndOrder(t *testing.T) {
 	r := sample()
 	want := `{"ts":"` + r.Time.Wall().UTC().Format("2006-01-02T15:04:05.000Z") + `",` +
-		`"request_id":"0199b7a0-5c1d-7abc-8def-0123456789ab","client":"192.0.2.7:54321","listener":"web","route":"api",` +
+		`"request_id":"0199b7a0-5c1d-7abc-8def-0123456789ab","client":"192.0.2.7:54321","user":"ann","listener":"web","route":"api",` +
 		`"pool":"app","server":"10.0.0.1:8080","server_protocol":"HTTP/2.0","protocol":"HTTP/1.1","method":"GET","host":"api.example.com",` +
 		`"path":"/v1/things?page=2","status":200,"grpc_status":-1,"bytes_in":312,"bytes_out":20480,"attempts":1,"queued":3,"hedge":"won","reason":"complete",` +
-		`"end":"----","t_tls":-1,"t_idle":1.500,"t_head":0.000,"t_queue":-1,"t_connect":0.042,"t_response":1234.567,` +
+		`"end":"----","t_tls":-1,"t_idle":1.500,"t_head":0.000,"t_auth":2.000,"t_queue":-1,"t_connect":0.042,"t_response":1234.567,` +
 		`"t_body":0.000,"t_active":1300.000}` + "\n"
 	if diff := cmp.Diff(want, encode(&r)); diff != "" {
 		t.Errorf("append(sample) differs (-want +got):\n%s", diff)
@@ -165,11 +165,11 @@ func TestLongestRecordFitsABuffer(t *testing.T) {
 	r := sample()
 	r.RequestID = []byte(long)
 	r.Listener, r.Route, r.Pool, r.Server, r.Protocol, r.ServerProtocol, r.Reason = long, long, long, long, long, long, long
-	r.Method, r.Host, r.Path = []byte(long), []byte(long), []byte(long)
+	r.User, r.Method, r.Host, r.Path = []byte(long), []byte(long), []byte(long), []byte(long)
 	r.End = [4]byte{1, 1, 1, 1}
 	r.Client = netip.MustParseAddrPort("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535")
 	r.Status, r.BytesIn, r.BytesOut, r.Attempts = -1<<63, -1<<63, -1<<63, -1<<63
-	for _, d := range []*time.Duration{&r.TLS, &r.Idle, &r.Head, &r.Queue, &r.Connect, &r.Response, &r.Body, &r.Active} {
+	for _, d := range []*time.Duration{&r.TLS, &r.Idle, &r.Head, &r.Auth, &r.Queue, &r.Connect, &r.Response, &r.Body, &r.Active} {
 		*d = 1<<63 - 1
 	}
 	text := encode(&r)

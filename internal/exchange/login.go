@@ -31,6 +31,9 @@ func (x *Exchange) login(l *route.Login) (step Step, over bool) {
 	return Step{Kind: Verify}, true
 }
 
+// User is who the client is by its password; empty: nobody was asked for one.
+func (x *Exchange) User() []byte { return x.user }
+
 // readClaim reads the name and password of an Authorization field (RFC 7617), and tells whether there is one. Of two, servers might believe the other.
 func (x *Exchange) readClaim() bool {
 	var value []byte

@@ -139,10 +139,10 @@ func (x *Exchange) switched() Step {
 	return Step{Kind: Upgrade}
 }
 
-// Detached is x for the time that the relay lasts, apart from the memory of its request: req has what is left of that, and id is the request's id.
-func (x *Exchange) Detached(req *msg.Request, id []byte) Exchange {
+// Detached is x for the time that the relay lasts, apart from the memory of its request: req has what is left of that, and id and user are the request's.
+func (x *Exchange) Detached(req *msg.Request, id, user []byte) Exchange {
 	y := *x
-	y.Req, y.scratch, y.givenID, y.waiter = req, nil, id, pool.Waiter{}
+	y.Req, y.scratch, y.givenID, y.user, y.waiter = req, nil, id, user, pool.Waiter{}
 	return y
 }
 

@@ -53,7 +53,7 @@ func TestUpgradeOutcome(t *testing.T) {
 	if step := x.Responded(20, &msg.Response{Status: 101}); step.Kind != Upgrade || !x.Switched() {
 		t.Fatalf("Responded: step %d, switched %v", step.Kind, x.Switched())
 	}
-	relayed := x.Detached(&msg.Request{}, nil)
+	relayed := x.Detached(&msg.Request{}, nil, nil)
 	*x = Exchange{} // its memory is another's
 	if n := s.InFlight(); n != 1 {
 		t.Errorf("%d in flight, want 1", n)

@@ -56,10 +56,11 @@ func (e *serving) record() accesslog.Record {
 	x, req, t := &e.s.x, &e.s.req, &e.s.x.Times
 	e.s.line = append(append(e.s.line[:0], req.Path...), req.Query...)
 	r := accesslog.Record{
-		Time: t.FirstByte, RequestID: x.RequestID(), Client: x.ClientAddr(), Listener: e.l.Name, Protocol: req.Version.String(),
+		Time: t.FirstByte, RequestID: x.RequestID(), Client: x.ClientAddr(), User: x.User(), Listener: e.l.Name, Protocol: req.Version.String(),
 		Method: req.Method, Host: req.Authority, Path: e.s.line, Status: x.Status, BytesIn: e.bytesIn, BytesOut: e.bytesOut,
 		Attempts: x.Attempts, Queued: x.Place, Hedge: hedgeEnds[x.Hedge],
-		TLS: e.tls, Idle: span(t.Since, t.FirstByte), Head: span(t.FirstByte, t.Head), Queue: span(t.Head, t.Chosen), Connect: span(t.Chosen, t.Connected),
+		TLS: e.tls, Idle: span(t.Since, t.FirstByte), Head: span(t.FirstByte, t.Head), Auth: span(t.Head, t.Allowed),
+		Queue: span(max(t.Head, t.Allowed), t.Chosen), Connect: span(t.Chosen, t.Connected),
 		Response: span(t.Connected, t.Response), Body: span(t.Response, t.End), Active: span(t.FirstByte, t.End),
 	}
 	if len(req.Method) == 0 { // its head was never understood

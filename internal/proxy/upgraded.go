@@ -62,15 +62,15 @@ func (e *serving) upgrade() bool {
 
 // keep copies what is needed until the end.
 func (t *upgraded) keep(req *msg.Request, x *exchange.Exchange) {
-	id := x.RequestID()
-	text := make([]byte, 0, len(id)+len(req.Method)+len(req.Authority)+len(req.Path)+len(req.Query))
+	id, user := x.RequestID(), x.User()
+	text := make([]byte, 0, len(id)+len(user)+len(req.Method)+len(req.Authority)+len(req.Path)+len(req.Query))
 	part := func(b []byte) []byte {
 		from := len(text)
 		text = append(text, b...)
 		return text[from:]
 	}
 	t.req = msg.Request{Method: part(req.Method), Authority: part(req.Authority), Path: part(req.Path), Query: part(req.Query), Version: req.Version}
-	t.x = x.Detached(&t.req, part(id))
+	t.x = x.Detached(&t.req, part(id), part(user))
 }
 
 // done ends the exchange when the relay has ended.

@@ -20,7 +20,7 @@ func classOf(status int) int {
 }
 
 // rejections are the statuses with which Poise itself answers; others are counted together, at the end.
-var rejections = [...]int{400, 404, 408, 413, 414, 417, 421, 429, 431, 499, 500, 501, 502, 503, 504, 505}
+var rejections = [...]int{400, 401, 403, 404, 408, 413, 414, 417, 421, 429, 431, 499, 500, 501, 502, 503, 504, 505}
 
 func rejectionOf(status int) int {
 	for i, s := range rejections {
@@ -32,11 +32,12 @@ func rejectionOf(status int) int {
 }
 
 // kinds is the number of fault kinds.
-const kinds = int(fault.Cancelled) + 1
+const kinds = int(fault.Handshake) + 1
 
 var kindNames = [kinds]string{
 	fault.Other: "other", fault.Refused: "refused", fault.Closed: "closed", fault.Reset: "reset",
 	fault.Timeout: "timeout", fault.Malformed: "malformed", fault.Limit: "limit", fault.Cancelled: "cancelled",
+	fault.Certificate: "certificate", fault.Alert: "alert", fault.Handshake: "handshake",
 }
 
 // bounds are the upper bounds of a histogram's buckets: those that OpenTelemetry's semantic conventions advise for

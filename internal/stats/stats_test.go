@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"poise/internal/encode"
 	"poise/internal/fault"
 )
 
@@ -20,7 +21,7 @@ func TestExchangeCounts(t *testing.T) {
 	l.Exchange(&Outcome{Listener: 0, Route: -1, Pool: -1, Status: 418, Rejected: true, ClientAborted: true})
 	got := l.Snapshot()
 	wantListener := Listener{Codes: Codes{2: 1, 4: 2}, In: 15, Out: 1050, ClientAborts: 1}
-	wantListener.Rejected[1] = 1 // 404
+	wantListener.Rejected[rejectionOf(404)] = 1
 	wantListener.Rejected[len(rejections)] = 1
 	wantRoute := Route{Codes: Codes{2: 1}, In: 10, Out: 1000, InFlight: 1, Cut: 1}
 	wantRoute.Durations.Buckets[2], wantRoute.Durations.Sum = 1, 20*time.Millisecond
@@ -138,6 +139,8 @@ func everything(l *Loop) {
 	for kind := range kinds {
 		l.Failed(40, fault.Kind(kind))
 	}
+	l.Compressed(3, encode.Brotli, 100, 10)
+	l.NotCompressed(3)
 	l.Start(3)
 	l.Unavailable(2)
 	l.Queued(2, false, false)

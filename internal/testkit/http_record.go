@@ -11,6 +11,7 @@ type Record struct {
 	TS             string  `json:"ts"`
 	RequestID      string  `json:"request_id"`
 	Client         string  `json:"client"`
+	User           string  `json:"user"`
 	Listener       string  `json:"listener"`
 	Route          string  `json:"route"`
 	Pool           string  `json:"pool"`
@@ -32,6 +33,7 @@ type Record struct {
 	TLS            float64 `json:"t_tls"`
 	Idle           float64 `json:"t_idle"`
 	Head           float64 `json:"t_head"`
+	Auth           float64 `json:"t_auth"`
 	Queue          float64 `json:"t_queue"`
 	Connect        float64 `json:"t_connect"`
 	Response       float64 `json:"t_response"`

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/crypto/bcrypt"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -137,11 +138,18 @@ func TestGRPCWeb(t *testing.T) {
 		grpc_health_v1.RegisterHealthServer(server, judge{})
 		go func() { _ = server.Serve(ln) }()
 		t.Cleanup(server.Stop)
+		hash, err := bcrypt.GenerateFromPassword([]byte("word"), bcrypt.MinCost)
+		if err != nil {
+			t.Fatal(err)
+		}
 		p := testkit.Start(t, s, fmt.Sprintf(`
-listeners: [{ address: "127.0.0.1:0", pool: calls }]
+listeners:
+  - address: "127.0.0.1:0"
+    pool: calls
+    routes: [{ match: { headers: { authorization: { present: true } } }, pool: calls, basic_auth: { users_file: %q } }]
 pools:
   calls: { servers: [%q], http_version: 2, grpc_web: true, eject: { enabled: false } }
-`, ln.Addr()))
+`, testkit.WriteFile(t, "users", []byte("ann:"+string(hash)+"\n")), ln.Addr()))
 		for _, version := range []int{1, 2} {
 			tr := &http.Transport{Protocols: new(http.Protocols)}
 			tr.Protocols.SetHTTP1(version == 1)
@@ -171,6 +179,15 @@ pools:
 				})
 			}
 		}
+		t.Run("with a password", func(t *testing.T) {
+			c := &http.Client{Timeout: testkit.Patience}
+			t.Cleanup(c.CloseIdleConnections)
+			for range 2 { // it is compared, and then known
+				if resp, call := callWeb(t, c, "http://ann:word@"+p.Addr, "Check", "x", true); call.messages != 1 || !strings.Contains(call.trailers, "grpc-status: 0\r\n") {
+					t.Errorf("a call with a password: %v, %+v", resp, call)
+				}
+			}
+		})
 		t.Run("no base64", func(t *testing.T) {
 			for name, body := range map[string]string{"other letters": "AAAA!AAA", "cut": "AAAAAAA", "lines": "AAAA\r\nAAAA", "large": webMessage(100_003) + "A"} {
 				resp, err := http.Post("http://"+p.Addr+"/grpc.health.v1.Health/Check", "application/grpc-web-text", strings.NewReader(body))

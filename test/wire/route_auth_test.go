@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"poise/internal/testkit"
 )
@@ -13,6 +14,9 @@ func TestForwardAuth(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
 		app := testkit.Serve(t, always(func(p *testkit.Peer, head string) bool {
+			if strings.HasPrefix(head, "HEAD ") {
+				return p.Send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n") == nil
+			}
 			r, err := p.BodyOf(head)
 			if err != nil {
 				return false
@@ -80,6 +84,19 @@ pools: { app: { servers: [%q] }, auth: { servers: [%q], retry: { attempts: 1 } }
 		if n := strings.Count(app.Got(), "/a"); n > 1 {
 			t.Errorf("the server has got %d requests that were not to go on", n-1)
 		}
+		c.Send("HEAD /login HTTP/1.1\r\nHost: a\r\n\r\n")
+		if r := c.Read("HEAD"); r.StatusCode != 302 || r.Body != "" {
+			t.Errorf("HEAD that is refused is answered with %d %q", r.StatusCode, r.Body)
+		}
+		<-asked
+		c.Send("HEAD /a HTTP/1.1\r\nHost: a\r\nAuthorization: x\r\n\r\n")
+		if r := c.Read("HEAD"); r.StatusCode != 200 || r.Body != "" {
+			t.Errorf("HEAD that is let through is answered with %d %q", r.StatusCode, r.Body)
+		}
+		<-asked
+		if r := p.Await(t, "/nobody"); r.Auth < 0 || r.Pool != "app" || r.Attempts != 1 {
+			t.Errorf("the record of a request that was let through is %+v", r)
+		}
 		for path, status := range map[string]int{"/hang": 504, "/cut": 502} {
 			if r := testkit.Dial(t, p.Addr).Get(path); r.StatusCode != status {
 				t.Errorf("where who is asked does %s the answer is %d, want %d", path, r.StatusCode, status)
@@ -101,5 +118,71 @@ pools: { app: { servers: [%q] }, auth: { servers: [%q], retry: { attempts: 1 } }
 		if r.End != "PR--" || r.Pool != "auth" || !strings.Contains(r.Reason, "forward_auth") {
 			t.Errorf("the record of a request that was refused is %+v", r)
 		}
+	})
+}
+
+// TestForwardAuthCopiesWhatIsAskedBy: a field that is copied from the answer may be what the question is decided by.
+func TestForwardAuthCopiesWhatIsAskedBy(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		app := headServer(t)
+		auth := testkit.Serve(t, always(func(p *testkit.Peer, head string) bool {
+			if strings.Join(testkit.FieldsOf(head, "Authorization"), ",") != "Bearer short" {
+				return p.Send("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n") == nil
+			}
+			return p.Send("HTTP/1.1 200 OK\r\nAuthorization: Bearer long\r\nContent-Length: 0\r\n\r\n") == nil
+		}))
+		p := testkit.Start(t, s, fmt.Sprintf(`
+listeners: [{ address: "127.0.0.1:0", routes: [{ pool: app, forward_auth: { pool: auth, copy: [authorization] } }] }]
+pools: { app: { servers: [%q] }, auth: { servers: [%q] } }
+`, app.Addr, auth.Addr))
+		c := testkit.Dial(t, p.Addr)
+		for range 3 {
+			c.Send(getOf("/", "Authorization: Bearer short"))
+			if r := c.Read("GET"); r.StatusCode != 200 || strings.Count(strings.ToLower(r.Body), "\r\nauthorization: bearer long\r\n") != 1 || strings.Contains(r.Body, "short") {
+				t.Errorf("the answer is %d, and the server has got %q", r.StatusCode, r.Body)
+			}
+		}
+		if n := auth.Connections(); n > s.Loops+1 {
+			t.Errorf("three questions took %d connections", n)
+		}
+	})
+}
+
+// TestForwardAuthReload: a request that waits for leave still gets a server of a pool that a reload takes away meanwhile.
+func TestForwardAuthReload(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		app, next := testkit.Serve(t, testkit.Answer(answerWith("app"))), testkit.Serve(t, testkit.Answer(answerWith("next")))
+		asked, leave := make(chan struct{}, 10), make(chan struct{})
+		auth := testkit.Serve(t, always(func(p *testkit.Peer, _ string) bool {
+			asked <- struct{}{}
+			<-leave
+			return p.Send("HTTP/1.1 204 No Content\r\n\r\n") == nil
+		}))
+		config := func(name, addr string) string {
+			return fmt.Sprintf(`
+listeners: [{ address: "127.0.0.1:0", routes: [{ pool: %s, forward_auth: { pool: auth, timeout: 20s } }] }]
+pools: { %s: { servers: [%q] }, auth: { servers: [%q] } }
+`, name, name, addr, auth.Addr)
+		}
+		p := testkit.Start(t, s, config("app", app.Addr))
+		c := testkit.Dial(t, p.Addr)
+		c.Send(getOf("/"))
+		<-asked
+		reloaded := make(chan struct{})
+		go func() {
+			defer close(reloaded)
+			p.Reload(t, config("next", next.Addr))
+		}()
+		select {
+		case <-reloaded:
+			t.Error("the reload has not waited for the request")
+		case <-time.After(200 * time.Millisecond): // many times as long as it would take
+		}
+		close(leave)
+		wantResponse(t, "a request that was asked about before the reload", c.Read("GET"), 200, "app")
+		<-reloaded
+		wantResponse(t, "one after it", testkit.Dial(t, p.Addr).Get("/"), 200, "next")
 	})
 }

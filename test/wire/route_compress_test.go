@@ -166,6 +166,10 @@ func TestCompress(t *testing.T) {
 		if r := c.Read("GET"); r.StatusCode != 304 || r.Header.Get("ETag") != `W/"v1"` || r.Header.Get("Content-Encoding") != "" || r.Header.Get("Vary") == "" {
 			t.Errorf("a 304 has %v", r.Header)
 		}
+		c.Send(getOf("/same", "Accept-Encoding: gzip", `If-None-Match: "v1"`))
+		if r := c.Read("GET"); r.StatusCode != 304 || r.Header.Get("ETag") != `"v1"` {
+			t.Errorf("a 304 about a body that was not compressed has %v", r.Header)
+		}
 		c.Send("HEAD /head HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n")
 		if r := c.Read("HEAD"); r.Header.Get("Content-Encoding") != "gzip" || r.Header.Get("Content-Length") != "" || r.Header.Get("Vary") != "Accept-Encoding" {
 			t.Errorf("the answer to HEAD has %v", r.Header)

@@ -75,6 +75,9 @@ pools: { app: { servers: [%q] } }
 		}
 		for _, list := range p.Parsed(t, asked) {
 			for _, r := range list {
+				if want := map[bool]string{true: "ann"}[r.Status == 200]; r.User != want {
+					t.Errorf("the record of an answer with %d has the user %q, want %q", r.Status, r.User, want)
+				}
 				if r.Status == 401 && (r.End != "PR--" || r.Server != "") {
 					t.Errorf("the record of a request without a password is %+v", r)
 				}

@@ -228,6 +228,46 @@ func TestCompressLive(t *testing.T) {
 	})
 }
 
+// TestCompressLimit: beyond the limit an answer stays as it is, and until somebody is through.
+func TestCompressLimit(t *testing.T) {
+	t.Parallel()
+	text := prose(30_000)
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		if s.Loops != 1 {
+			t.Skip("each loop has a limit of its own")
+		}
+		release := make(chan struct{})
+		app := testkit.Serve(t, testkit.Paths(scripts{
+			"/held": func(p *testkit.Peer, _ string) bool {
+				_ = p.Send("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 30000\r\n\r\n" + text[:20_000])
+				<-release
+				return p.Send(text[20_000:]) == nil
+			},
+			"/text": testkit.Reply(answerWith(text, "Content-Type: text/plain")),
+		}))
+		p := testkit.Start(t, s, fmt.Sprintf(compressing, "", app.Addr)+"limits: { compressions: 1 }\n")
+		held, c := testkit.Dial(t, p.Addr), testkit.Dial(t, p.Addr)
+		held.Send(getOf("/held", "Accept-Encoding: gzip"))
+		if _, err := held.R.Peek(1); err != nil {
+			t.Fatal(err)
+		}
+		ask := func(coding string) {
+			t.Helper()
+			c.Send(getOf("/text", "Accept-Encoding: gzip"))
+			r := c.Read("GET")
+			if r.Header.Get("Content-Encoding") != coding || r.Header.Get("Vary") != "Accept-Encoding" || decoded(t, r.Body, coding) != text {
+				t.Errorf("an answer has %d bytes and %v, want the coding %q", len(r.Body), r.Header, coding)
+			}
+		}
+		ask("")
+		close(release)
+		if r := held.Read("GET"); r.Err != nil || decoded(t, r.Body, "gzip") != text {
+			t.Errorf("the answer that was compressed has %d bytes (%v)", len(r.Body), r.Err)
+		}
+		ask("gzip")
+	})
+}
+
 // TestCompressBroken: an answer that breaks off is no whole body in its coding either.
 func TestCompressBroken(t *testing.T) {
 	t.Parallel()

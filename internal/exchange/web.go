@@ -58,6 +58,9 @@ func (x *Exchange) mediaType(w Web, suffix []byte) []byte {
 
 // AnswersWeb tells whether the answer's body is to be translated.
 func (x *Exchange) AnswersWeb(resp *msg.Response) bool {
+	if x.call.web == NoWeb {
+		return false
+	}
 	kind, _ := resp.Fields.Get(msg.ContentType)
 	_, ok := x.webSuffix(kind)
 	return ok

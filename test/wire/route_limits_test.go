@@ -21,7 +21,7 @@ listeners:
   - address: 127.0.0.1:0
     trusted_proxies: [127.0.0.1]
     routes:
-      - { name: client, match: { path: /client }, pool: app, rate_limit: { requests: 3, per: 1h, headers: true } }
+      - { name: client, match: { path: /client }, pool: app, rate_limit: { requests: 3, per: 3m, headers: true } }
       - { name: key, match: { path: /key }, pool: app, rate_limit: { requests: 2, per: 1h, by: header, header: X-Key } }
       - { name: all, match: { path: /all }, pool: app, rate_limit: { requests: 60, per: 1h, burst: 4, by: route } }
 pools: { app: { servers: [%q] } }
@@ -45,13 +45,13 @@ pools: { app: { servers: [%q] } }
 		}
 		for left := range 3 {
 			r := ask("/client", "X-Forwarded-For: 192.0.2.1")
-			want := fmt.Sprintf(`"route";r=%d;t=%d | "route";q=3;w=3600`, 2-left, 1200*(left+1))
+			want := fmt.Sprintf(`"route";r=%d;t=%d | "route";q=3;w=180`, 2-left, 60*(left+1)) // to 1/1024 of the minute in which a token comes, and to a second upwards
 			if got := r.Header.Get("RateLimit") + " | " + r.Header.Get("RateLimit-Policy"); got != want || r.StatusCode != 200 {
 				t.Errorf("request %d is answered with %d and told %s, want %s", left+1, r.StatusCode, got, want)
 			}
 		}
 		r := ask("/client", "X-Forwarded-For: 192.0.2.1")
-		if h := r.Header; r.StatusCode != 429 || h.Get("Retry-After") != "1200" || !strings.HasPrefix(h.Get("RateLimit"), `"route";r=0;t=`) {
+		if h := r.Header; r.StatusCode != 429 || h.Get("Retry-After") != "60" || !strings.HasPrefix(h.Get("RateLimit"), `"route";r=0;t=`) {
 			t.Errorf("the fourth is answered with %d, Retry-After %s, %s", r.StatusCode, h.Get("Retry-After"), h.Get("RateLimit"))
 		}
 		passes("/client", "X-Forwarded-For: 192.0.2.2", 3)

@@ -19,6 +19,7 @@ type kept struct {
 	rate     *limit.Rate
 	inFlight *limit.InFlight
 	users    *login.Users
+	mirror   *limit.InFlight
 }
 
 // keptOf is what a route keeps of before; nil: it was not there.
@@ -36,6 +37,13 @@ func keptOf(r *config.Route, was *kept, secret []byte) (*kept, error) {
 			c.inFlight = was.inFlight
 		} else {
 			c.inFlight = limit.NewInFlight(x.Requests, sizeOf(&x.LimitKey))
+		}
+	}
+	if x := r.Mirror; x != nil {
+		if was != nil && was.of.Mirror != nil && was.of.Mirror.MaxRequests == x.MaxRequests {
+			c.mirror = was.mirror
+		} else {
+			c.mirror = limit.NewInFlight(x.MaxRequests, 1)
 		}
 	}
 	var before *login.Users

@@ -52,7 +52,11 @@ func (a *App) tableOf(c *config.Config, from []*config.Listener, pools []*poolSt
 			}
 			k.act(actions, a.secret)
 			b.kept[r.Name] = k
-			add(specOf(r, actions, c, l, byName), r)
+			spec := specOf(r, actions, c, l, byName)
+			if m := actions.Mirror; m != nil {
+				m.InFlight = k.mirror
+			}
+			add(spec, r)
 		}
 		last := route.Route{Name: l.Name, Timeouts: timeoutsOf(&l.Timeouts.RouteTimeouts, c, l), Upgrades: upgradesOf(l.Upgrades), HSTS: hstsOf(l)}
 		if p := byName[l.Pool]; p != nil {
@@ -75,6 +79,9 @@ func specOf(r *config.Route, actions *route.Actions, c *config.Config, l *config
 	to := route.Route{Name: r.Name, Timeouts: timeoutsOf(&r.Timeouts, c, l), Upgrades: upgradesOf(r.Upgrades), HSTS: hstsOf(l)}
 	if x := r.ForwardAuth; x != nil {
 		actions.Ask = askOf(x, to, pools[x.Pool])
+	}
+	if x := r.Mirror; x != nil {
+		actions.Mirror = mirrorOf(x, to, pools[x.Pool])
 	}
 	if len(r.Split) > 0 {
 		actions.Split = &route.Split{}
@@ -104,6 +111,15 @@ func askOf(x *config.ForwardAuth, like route.Route, p *poolState) *route.Ask {
 	t := &like.Timeouts
 	t.Connect, t.Response = min(t.Connect, x.Timeout), x.Timeout
 	return a
+}
+
+// mirrorOf is where copies of a route's requests go.
+func mirrorOf(x *config.Mirror, like route.Route, p *poolState) *route.Mirror {
+	p.takes(&like, nil)
+	like.Affinity, like.GRPCWeb, like.Upgrades = nil, false, nil
+	t := &like.Timeouts
+	t.Connect, t.Request = min(t.Connect, x.Timeout), x.Timeout
+	return &route.Mirror{Route: &like, Share: float64(x.Share) / 100, MaxBody: int(x.MaxBody)}
 }
 
 func lower(names []string) []string {

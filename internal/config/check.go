@@ -377,7 +377,8 @@ func (c *checker) unused() {
 			return // which pool was meant is not known
 		}
 		for _, r := range l.Routes {
-			if c.broken[&r.Pool] || c.broken[&r.Split] || c.broken[r] || r.ForwardAuth != nil && c.broken[&r.ForwardAuth.Pool] {
+			if c.broken[&r.Pool] || c.broken[&r.Split] || c.broken[r] || r.ForwardAuth != nil && c.broken[&r.ForwardAuth.Pool] ||
+				r.Mirror != nil && c.broken[&r.Mirror.Pool] {
 				return
 			}
 			for _, pool := range r.Pools() {

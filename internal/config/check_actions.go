@@ -52,7 +52,12 @@ func (c *checker) actions(r *Route) {
 		key   string
 		field any
 	}{
-		{"rewrite", r.Rewrite}, {"request_headers", r.RequestHeaders}, {"retry", r.Retry}, {"max_body", &r.MaxBody}, {"compress", r.Compress},
+		{"rewrite", r.Rewrite},
+		{"request_headers", r.RequestHeaders},
+		{"retry", r.Retry},
+		{"max_body", &r.MaxBody},
+		{"compress", r.Compress},
+		{"mirror", r.Mirror},
 	} {
 		if c.set(x.field) {
 			c.warn(c.at[x.field], x.key+" has no effect: no server gets the route's requests", "")

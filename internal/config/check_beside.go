@@ -9,10 +9,13 @@ import (
 // codings are the content codings that answers can be compressed by.
 var codings = []string{"zstd", "br", "gzip"}
 
-// beside checks who is asked whether a request may go on, and what becomes of answers.
+// beside checks who is asked whether a request may go on, where copies of it go, and what becomes of answers.
 func (c *checker) beside(r *Route) {
 	if x := r.ForwardAuth; x != nil && !c.broken[x] {
 		c.forwardAuth(x)
+	}
+	if x := r.Mirror; x != nil && !c.broken[x] {
+		c.mirror(r, x)
 	}
 	if x := r.Compress; x != nil && !c.broken[x] {
 		c.compress(x)
@@ -35,6 +38,18 @@ func (c *checker) forwardAuth(x *ForwardAuth) {
 	}
 	c.copied("copy", x.Copy)
 	c.copied("copy_to_client", x.CopyToClient)
+}
+
+// mirror checks where copies of requests go.
+func (c *checker) mirror(r *Route, x *Mirror) {
+	switch {
+	case !c.set(&x.Pool):
+		c.report(c.at[x], "mirror without a pool", "add pool: NAME")
+		return
+	case slices.Contains(r.ends(), x.Pool) && c.good(&x.Pool):
+		c.warn(c.at[&x.Pool], fmt.Sprintf("mirror: the pool %q gets the requests already, and will get the copies too", x.Pool), "name another pool")
+	}
+	c.reference(&x.Pool)
 }
 
 // copied checks names of fields of an answer that go on.

@@ -33,6 +33,8 @@ type Route struct {
 	ForwardAuth *ForwardAuth `yaml:"forward_auth"`
 	// MaxBody is how large a request's body may be; a larger one gets 413. 0: any size.
 	MaxBody Size `yaml:"max_body" default:"0" min:"0" max:"1024GiB"`
+	// Mirror has copies of requests go to another pool, whose answers are dropped. Default: none do.
+	Mirror *Mirror `yaml:"mirror"`
 	// Rewrite changes what servers are asked for.
 	Rewrite *Rewrite `yaml:"rewrite"`
 	// RequestHeaders changes the header fields that servers get.
@@ -54,6 +56,9 @@ func (r *Route) Pools() []string {
 	all := r.ends()
 	if r.ForwardAuth != nil {
 		all = append(all, r.ForwardAuth.Pool)
+	}
+	if r.Mirror != nil {
+		all = append(all, r.Mirror.Pool)
 	}
 	return all
 }
@@ -200,6 +205,21 @@ type ForwardAuth struct {
 	CopyToClient Strings `yaml:"copy_to_client"`
 	// Timeout is how long the answer may take. Without one the client gets 504, and nothing goes on.
 	Timeout time.Duration `yaml:"timeout" default:"5s" min:"1ms" max:"30s"`
+}
+
+// Mirror is where copies of requests go. A copy is what the request's own server gets, and leaves once that was sent: clients never wait for it, and its answer
+// is dropped.
+type Mirror struct {
+	// Pool gets the copies.
+	Pool string `yaml:"pool"`
+	// Share of the requests that are copied, by chance.
+	Share Percent `yaml:"share" default:"100%" min:"1%" max:"100%"`
+	// MaxBody is how large a request's body may be; with a larger one it is not copied. 0: none with a body is.
+	MaxBody Size `yaml:"max_body" default:"64KiB" min:"0" max:"1MiB"`
+	// MaxRequests is how many copies may be under way at once. More are not made.
+	MaxRequests int `yaml:"max_requests" default:"100" min:"1" max:"10000"`
+	// Timeout is how long a copy may be under way.
+	Timeout time.Duration `yaml:"timeout" default:"10s" min:"1ms" max:"5m"`
 }
 
 // Compress is which of the servers' answers are compressed, for clients that take it.

@@ -59,6 +59,9 @@ func (x *Exchange) act(now clock.Instant, a *route.Actions) (step Step, over boo
 	if a.Split != nil {
 		x.Route = x.choose(now, a.Split)
 	}
+	if a.Mirror != nil && x.mirrors(a.Mirror) {
+		x.mirror = a.Mirror
+	}
 	return Step{}, false
 }
 

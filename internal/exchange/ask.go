@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"poise/internal/clock"
+	"poise/internal/fault"
 	"poise/internal/msg"
 	"poise/internal/pool"
 	"poise/internal/route"
@@ -72,7 +73,7 @@ func (x *Exchange) tellPools(n int) {
 func (x *Exchange) answered(now clock.Instant, resp *msg.Response) Step {
 	if resp.Status < 200 || resp.Status >= 300 {
 		x.mark('P', 'R', "forward_auth: the server that was asked has refused it")
-		x.Status = resp.Status
+		x.Status, x.Refused = resp.Status, fault.ForwardAuth
 		return Step{Kind: Relay}
 	}
 	a := x.Route.Actions.Ask

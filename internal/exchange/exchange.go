@@ -76,6 +76,8 @@ type Exchange struct {
 	Status int  // what the client got; 499 if it left before
 	Cut    bool // the response broke off after its head
 	Own    bool // Poise answered itself
+	// Refused is the route's rule by which the request did not go on.
+	Refused fault.Rule
 	// ClientLeft: the client broke off. Unavailable: its pool had no server to give. Unpaid: its pool's budget had no repeat to give.
 	ClientLeft, Unavailable, Unpaid bool
 	// Place is where in its pool's queue it had to wait, from 1; 0: it did not wait. Queue is how that ended.
@@ -108,7 +110,9 @@ type Exchange struct {
 	upgrade     upgrade
 	call        call
 	asking      question
-	expected    bool // its pools know of it
+	expected    bool          // its pools know of it
+	mirror      *route.Mirror // that a copy is still to go to; nil: none
+	copied      bool          // it is a copy itself, and does not wait for full servers
 	compression compression
 	bodyTouched bool
 	answerBegun bool
@@ -215,7 +219,7 @@ func (x *Exchange) unavailable() Step {
 // acquire takes a lease on a server that was not tried, and tells whether there is one.
 func (x *Exchange) acquire(now clock.Instant) bool {
 	lease, err := x.Route.Pool.Acquire(now, &x.query)
-	if x.full = err == pool.ErrFull; err != nil {
+	if x.full = err == pool.ErrFull && !x.copied; err != nil {
 		return false
 	}
 	x.hold(now, lease)
@@ -326,8 +330,11 @@ func (x *Exchange) backoff() time.Duration {
 func (x *Exchange) Resumed(now clock.Instant) { x.Times.Chosen = now }
 
 // chance is a number in [0, 1) that differs from request to request and from try to try: the id's last digits are random.
-func (x *Exchange) chance() float64 {
-	h := uint64(x.Attempts) * 0x9e3779b97f4a7c15
+func (x *Exchange) chance() float64 { return x.chanceOf(uint64(x.Attempts)) }
+
+// chanceOf is another such number for each salt.
+func (x *Exchange) chanceOf(salt uint64) float64 {
+	h := salt * 0x9e3779b97f4a7c15
 	for _, c := range x.requestID[len(x.requestID)-12:] {
 		h = (h ^ uint64(c)) * 0x100000001b3
 	}

@@ -95,7 +95,9 @@ type Error struct {
 	Safe bool
 	// Status is what a codec says that the client is answered with; 0: it follows from the rest.
 	Status int
-	Err    error // what the socket, codec or resolver said; may be nil
+	// By is the rule that a client has broken; NoRule: none of a route's.
+	By  Rule
+	Err error // what the socket, codec or resolver said; may be nil
 }
 
 func (e *Error) Error() string {

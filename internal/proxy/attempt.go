@@ -53,8 +53,10 @@ func (e *serving) attempt() (reused bool, f *fault.Error) {
 
 func (e *serving) sendRequest() *fault.Error {
 	x, s, u := &e.s.x, e.s, e.u
-	s.fields = x.RequestFields(s.fields[:0], s.req.Expect100 && e.body == bodyStream)
-	s.ask = e.requestHead()
+	if e.mirrors == nil { // else it is what the request's own server got
+		s.fields = x.RequestFields(s.fields[:0], s.req.Expect100 && e.body == bodyStream)
+		s.ask = e.requestHead()
+	}
 	if err := u.print(&s.ask); err != nil {
 		return &fault.Error{Side: fault.Internal, Op: fault.WriteHead, Err: err}
 	}
@@ -62,12 +64,15 @@ func (e *serving) sendRequest() *fault.Error {
 	u.WriteBy(e.tryBy(e.until))
 	u.StallAfter(x.Route.Timeouts.Write)
 	s.src.own(e.whole())
-	s.piece = piece{head: true, from: &s.src, end: !e.streams() && s.ask.Upgrade == nil} // after an upgrade, more follows
+	s.piece = piece{head: true, from: &s.src, end: !e.streams() && len(s.ask.Upgrade) == 0} // after an upgrade, more follows
 	n, err := u.send(&s.piece)
 	if err != nil {
 		return e.serverFault(fault.WriteHead, err)
 	}
 	e.serverOut += int64(n)
+	if m := x.TakeMirror(); m != nil {
+		e.copyTo(m)
+	}
 	if e.streams() {
 		e.startUpload()
 	}

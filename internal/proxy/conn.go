@@ -10,6 +10,7 @@ import (
 	"poise/internal/fault"
 	"poise/internal/fiber"
 	"poise/internal/msg"
+	"poise/internal/route"
 	"poise/internal/upstream"
 )
 
@@ -157,9 +158,13 @@ type serving struct {
 	down  through // of the answer's body
 	// compress is what the answer's body is compressed by; nil: nothing.
 	compress *compress
-	body     bodyState
-	tls      time.Duration // what the handshake took that came before the exchange; below 0: there was none
-	busy     bool          // an exchange has begun and was not reported
+	// copy is a copy of the request whose body is not all here yet; nil: none.
+	copy *serving
+	// mirrors is what this serves if it is such a copy itself.
+	mirrors *route.Mirror
+	body    bodyState
+	tls     time.Duration // what the handshake took that came before the exchange; below 0: there was none
+	busy    bool          // an exchange has begun and was not reported
 	// until bounds the whole exchange; 0: no bound.
 	until                  clock.Instant
 	interims, interimBytes int

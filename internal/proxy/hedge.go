@@ -72,7 +72,7 @@ func (e *serving) startRival() bool {
 	r := &rival{p: e.p, server: server, first: e.u, stall: t.Write, idle: t.ServerIdle, begun: e.now()}
 	r.want = upstream.Want{Server: server, By: e.rivalBy(e.by(t.Connect))}
 	r.writeBy, r.answerBy = e.rivalBy(e.until), e.rivalBy(e.by(t.Response))
-	r.head, r.body = e.requestHead().Clone(), bytes.Clone(e.whole())
+	r.head, r.body = e.s.ask.Clone(), bytes.Clone(e.whole())
 	e.rival = r
 	e.p.loop.Go(r.run)
 	return true

@@ -14,10 +14,16 @@ import (
 // report writes the one record of an exchange, and counts it.
 func (e *serving) report() {
 	e.busy = false
+	e.dropCopy()
+	if e.mirrors != nil {
+		e.reportCopy()
+		return
+	}
 	p, x, t := e.p, &e.s.x, &e.s.x.Times
 	o := stats.Outcome{
 		Listener: e.l.Index, Route: -1, Pool: -1, Status: x.Status, Duration: t.End.Sub(t.FirstByte), In: e.bytesIn, Out: e.bytesOut,
-		Retries: max(0, x.Attempts-1), Rejected: x.Own && x.Status >= 400, Unpaid: x.Unpaid, Cut: x.Cut, ClientAborted: x.Status == 499 || x.ClientLeft,
+		Retries: max(0, x.Attempts-1), Rejected: x.Own && x.Status >= 400, Refused: x.Refused, Unpaid: x.Unpaid, Cut: x.Cut,
+		ClientAborted: x.Status == 499 || x.ClientLeft,
 	}
 	if e.counted {
 		o.Route = x.Route.ID

@@ -26,6 +26,12 @@ func (e *serving) serveOne(f *fault.Error) bool {
 		step = x.Start(now, e.p.cfg.Table.Load())
 		e.begin()
 	}
+	return e.carryOut(step)
+}
+
+// carryOut does step after step until the exchange has ended. It reports whether the client's connection goes on.
+func (e *serving) carryOut(step exchange.Step) bool {
+	x := &e.s.x
 	for {
 		switch step.Kind {
 		case exchange.Forward:

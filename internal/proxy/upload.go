@@ -132,6 +132,7 @@ func (up *upload) pass() {
 	case up.stopped:
 	case f == nil:
 		up.done = true
+		up.e.sendCopy()
 		up.e.c.Listen() // a reset must still be seen
 		up.awaitAnswer()
 	case f.Side == fault.Server && f.Kind != fault.Timeout:
@@ -161,7 +162,8 @@ func (up *upload) relay() *fault.Error {
 			if up.src.length > headRoom {
 				c.Receive(fiber.Bodies)
 			}
-			if e.s.x.HasTouchedBody() && up.src.by == nil { // the first piece stays unread until it is: if nobody wants it, it may be sent to another server
+			// The first piece stays unread until it is: if nobody wants it, it may be sent to another server.
+			if e.s.x.HasTouchedBody() && up.src.by == nil && e.copy == nil {
 				up.way.open(c, up.u, up.src.length, 0)
 			}
 			c.ReadBy(e.by(up.pace.next(e.now())))
@@ -182,8 +184,9 @@ func (up *upload) relay() *fault.Error {
 		e.bytesIn += int64(used + moved)
 		up.passed += int64(up.src.size + moved)
 		if most := e.s.x.MaxBody(); most > 0 && up.passed > most {
-			return &fault.Error{Side: fault.Client, Op: fault.ReadBody, Kind: fault.Malformed, Status: exchange.TooLarge, Err: errTooLarge}
+			return &fault.Error{Side: fault.Client, Op: fault.ReadBody, Kind: fault.Malformed, Status: exchange.TooLarge, By: fault.MaxBody, Err: errTooLarge}
 		}
+		e.addToCopy(&up.src)
 		begun := e.now()
 		err = up.send(moved)
 		c.Discard(used)                                     // also where the server did not take it: what comes next is not part of it

@@ -27,6 +27,7 @@ type Actions struct {
 	Reply    *Reply
 	Split    *Split
 	Rewrite  *Rewrite
+	Mirror   *Mirror
 	Compress *Compress
 	// Request and Response change the fields that servers and clients get.
 	Request, Response *Edits
@@ -228,6 +229,20 @@ type Rewrite struct {
 	Host *Template // with a port, if one is to be sent; nil: as the client asked
 	Path Replace
 }
+
+// Mirror is where copies of requests go, whose answers are dropped.
+type Mirror struct {
+	Route    *Route  // to the pool that gets them
+	Share    float64 // of the requests that are copied; 1: all
+	MaxBody  int     // the most bytes that a copy's body has
+	InFlight *limit.InFlight
+}
+
+// Enter counts a copy among those that are under way, if there may be one more; then Leave must follow.
+func (m *Mirror) Enter() bool { return m.InFlight.Enter(0) }
+
+// Leave ends a copy that Enter has counted.
+func (m *Mirror) Leave() { m.InFlight.Leave(0) }
 
 // Edits are changes to fields: first Remove, then Set, then Add. What comes out empty is not sent.
 type Edits struct {

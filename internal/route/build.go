@@ -49,7 +49,8 @@ func Build(listeners []Listener) (*Table, []Warning, error) {
 	return t, warnings, nil
 }
 
-// settle checks that the route comes to an end, and makes the ways of a split, and that to who is asked, what the route itself is but for their pools.
+// settle checks that the route comes to an end, and makes the ways of a split, and those to who is asked and to the mirror, what the route itself is but for
+// their pools.
 func (r *Route) settle() error {
 	if r.Pool == nil && (r.Actions == nil || r.Actions.Redirect == nil && r.Actions.Reply == nil && r.Actions.Split == nil) {
 		return errors.New("no pool")
@@ -67,6 +68,11 @@ func (r *Route) settle() error {
 	if a := actions.Ask; a != nil {
 		ask := *a
 		ask.Route, actions.Ask = same(a.Route), &ask
+	}
+	if m := actions.Mirror; m != nil {
+		mirror, way := *m, same(m.Route)
+		way.Actions = nil // a copy is made after them
+		mirror.Route, actions.Mirror = way, &mirror
 	}
 	if actions.Split == nil {
 		return nil

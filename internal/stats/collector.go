@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"poise/internal/encode"
+	"poise/internal/fault"
 )
 
 // collector makes constant metrics out of snapshots, anew for every scrape.
@@ -95,6 +96,8 @@ var (
 	routeCompressedOut = describe("route_compressed_out_bytes_total", "Bytes of their bodies after.", "listener", "route", "encoding")
 	routeNotCompressed = describe("route_compressions_skipped_total", "Responses that stayed as they were because too many were compressed at once.",
 		"listener", "route")
+	routeRefused  = describe("route_refused_requests_total", "Requests that did not go on, by the rule of the route.", "listener", "route", "by")
+	routeMirrored = describe("route_mirrored_requests_total", "Copies of requests for mirror, by what became of them.", "listener", "route", "result")
 
 	poolRequests    = describe("pool_requests_total", "Exchanges that ended, by the class of the status that the client got.", "pool", "code")
 	poolRetries     = describe("pool_retries_total", "Attempts after an exchange's first.", "pool")
@@ -208,6 +211,12 @@ func (w writer) route(r *Route, listener, name string) {
 	w.gauge(routeUpgraded, float64(r.Upgraded), listener, name)
 	w.counter(routeCut, r.Cut, listener, name)
 	w.compressions(r, listener, name)
+	for i := fault.NoRule + 1; int(i) < fault.Rules; i++ {
+		w.counter(routeRefused, r.Refused[i], listener, name, i.String())
+	}
+	for i, n := range r.Mirrored {
+		w.counter(routeMirrored, n, listener, name, copyEndNames[i])
+	}
 }
 
 func (w writer) compressions(r *Route, listener, name string) {

@@ -96,6 +96,8 @@ type Route struct {
 	// Compressed counts responses by their coding; NotCompressed those that stayed as they were because too many were compressed.
 	Compressed    [encode.Codings]Compressed
 	NotCompressed uint64
+	Refused       [fault.Rules]uint64 // by the rule
+	Mirrored      [copyEnds]uint64    // copies
 }
 
 // Compressed counts responses whose bodies were compressed, and the bytes before and after.
@@ -189,6 +191,8 @@ func (r *Route) add(o *Route) {
 		c.Out += more.Out
 	}
 	r.NotCompressed += o.NotCompressed
+	addAll(r.Refused[:], o.Refused[:])
+	addAll(r.Mirrored[:], o.Mirrored[:])
 }
 
 func (p *Pool) add(o *Pool) {

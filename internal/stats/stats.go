@@ -28,13 +28,28 @@ type Outcome struct {
 	Listener, Route, Pool int // Route, Pool: -1 where the exchange got none
 	Status                int // what the client got, 499 for a client that left
 	Duration              time.Duration
-	In, Out               int64 // bytes from and to the client
-	Retries               int   // attempts after the first
-	Unpaid                bool  // it was not sent again for want of budget
-	Rejected              bool  // Poise answered itself
-	Cut                   bool  // the response broke off after its head
+	In, Out               int64      // bytes from and to the client
+	Retries               int        // attempts after the first
+	Refused               fault.Rule // the route's rule by which it did not go on
+	Unpaid                bool       // it was not sent again for want of budget
+	Rejected              bool       // Poise answered itself
+	Cut                   bool       // the response broke off after its head
 	ClientAborted         bool
 }
+
+// CopyEnd is what became of a copy of a request.
+type CopyEnd uint8
+
+// The ends of a copy.
+const (
+	CopyAnswered CopyEnd = iota
+	CopyFailed           // it had no answer, or the request broke off before the copy was whole
+	CopyTooLarge         // its body was
+	CopyRefused          // too many were under way
+	copyEnds
+)
+
+var copyEndNames = [copyEnds]string{"answered", "failed", "too_large", "too_many"}
 
 // Attempt is what one try at a server came to.
 type Attempt struct {
@@ -74,6 +89,9 @@ func (l *Loop) Exchange(o *Outcome) {
 		if o.Cut {
 			r.Cut++
 		}
+		if o.Refused != fault.NoRule {
+			r.Refused[o.Refused]++
+		}
 	}
 	if p := slot(&l.s.Pools, o.Pool); p != nil {
 		p.Codes[class]++
@@ -112,6 +130,13 @@ func (l *Loop) Compressed(route int, coding encode.Coding, in, out int64) {
 func (l *Loop) NotCompressed(route int) {
 	if r := slot(&l.s.Routes, route); r != nil {
 		r.NotCompressed++
+	}
+}
+
+// Mirrored counts a copy of a request on a route that has ended, or was not made.
+func (l *Loop) Mirrored(route int, how CopyEnd) {
+	if r := slot(&l.s.Routes, route); r != nil {
+		r.Mirrored[how]++
 	}
 }
 

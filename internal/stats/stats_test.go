@@ -128,11 +128,11 @@ func TestAddSumsEveryField(t *testing.T) {
 
 // everything moves every counter there is.
 func everything(l *Loop) {
-	for _, status := range append(rejections[:], 100, 302, 0, 418) {
+	for i, status := range append(rejections[:], 100, 302, 0, 418) {
 		l.Start(3)
 		l.Exchange(&Outcome{
 			Listener: 1, Route: 3, Pool: 2, Status: status, Duration: 3 * time.Second, In: 1, Out: 2, Retries: 1, Unpaid: true,
-			Rejected: true, Cut: true, ClientAborted: true,
+			Rejected: true, Cut: true, ClientAborted: true, Refused: fault.Rule(i % fault.Rules),
 		})
 		l.Attempt(&Attempt{Server: 40, Status: status, Duration: time.Millisecond, In: 1, Out: 2})
 	}
@@ -141,6 +141,9 @@ func everything(l *Loop) {
 	}
 	l.Compressed(3, encode.Brotli, 100, 10)
 	l.NotCompressed(3)
+	for i := range copyEnds {
+		l.Mirrored(3, i)
+	}
 	l.Start(3)
 	l.Unavailable(2)
 	l.Queued(2, false, false)

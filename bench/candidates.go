@@ -14,7 +14,8 @@ type candidate struct {
 	product string // "poise", or one of peers
 	driver  string // of Poise
 	binary  string
-	loops   int // Poise's loops, HAProxy's threads, nginx's processes
+	mirror  string // where Poise's copies of requests go; "": none are made
+	loops   int    // Poise's loops, HAProxy's threads, nginx's processes
 }
 
 // peers are what Poise is compared with: ratios are to the better of them.
@@ -80,6 +81,11 @@ func (c *candidate) poise(p place) string {
   - { address: "127.0.0.1:%d", pool: p, tls: { certificates: [{ cert: %[2]s/cert.pem, key: %[2]s/key.pem }] } }
 pools: { p: { servers: [%[3]s] } }
 `, p.port, p.dir, p.server)
+	}
+	if c.mirror != "" {
+		listen = fmt.Sprintf(`listeners: [{ address: "127.0.0.1:%d", routes: [{ pool: p, mirror: { pool: m } }] }]
+pools: { p: { servers: [%s] }, m: { servers: [%s] } }
+`, p.port, p.server, c.mirror)
 	}
 	text := fmt.Sprintf(`loops: %d
 driver: %s

@@ -25,6 +25,7 @@ type options struct {
 	buffers    bool
 	unpinned   bool
 	latency    bool
+	rate       float64
 	calls      bool
 	idle       int
 	slots      int
@@ -61,7 +62,8 @@ The environment variables HAPROXY and NGINX name other binaries than those in th
 	f.BoolVar(&o.logs, "logs", false, "all balancers write access logs, to files")
 	f.BoolVar(&o.buffers, "large-buffers", false, "HAProxy and nginx have buffers of 64 KiB, as Poise has; default: theirs")
 	f.BoolVar(&o.unpinned, "unpinned", false, "let the system choose CPUs; default: one is the balancer's, the others are the servers' and the load's")
-	f.BoolVar(&o.latency, "latency", true, "measure latency too: open loop, at half of the rate that the slowest can do")
+	f.BoolVar(&o.latency, "latency", true, "measure latency too: open loop, at --rate")
+	f.Float64Var(&o.rate, "rate", 0, "`REQUESTS` a second of the open loop; default: half of the rate that the slowest can do")
 	f.BoolVar(&o.calls, "calls", true, "count system calls too, in an extra run under strace")
 	f.IntVar(&o.idle, "idle-connections", 8000, "how many connections lie idle in scenario idle; half as many in https-idle")
 	f.IntVar(&o.slots, "slots", 50, "how many requests at once each server takes in scenario overload")
@@ -144,7 +146,9 @@ func (o *options) complete() ([]string, error) {
 		if len(o.candidates) == 0 {
 			o.candidates = []string{"poise-io_uring"}
 		}
-		known = slices.DeleteFunc(known, func(n string) bool { return n == idleName || n == httpsIdleName || n == loopsName || n == overloadName })
+		known = slices.DeleteFunc(known, func(n string) bool {
+			return n == idleName || n == httpsIdleName || n == loopsName || n == mirrorName || n == overloadName
+		})
 	}
 	if o.runs == 0 {
 		o.runs = defaultRuns

@@ -60,6 +60,9 @@ func (r *report) print(w io.Writer) {
 	}
 	for _, c := range r.Scenarios {
 		c.print(w)
+		if c.Scenario.Name == mirrorName && c.Rate > 0 {
+			c.printCopies(w)
+		}
 	}
 	for _, idle := range []*idleResult{r.Idle, r.HTTPSIdle, r.SocketIdle, r.WSSIdle} {
 		if idle == nil {

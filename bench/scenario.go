@@ -171,7 +171,7 @@ func scenarioNames() []string {
 	for _, s := range scenarios() {
 		names = append(names, s.Name)
 	}
-	return append(names, idleName, httpsIdleName, socketIdleName, secureSocketIdleName, loopsName, overloadName)
+	return append(names, idleName, httpsIdleName, socketIdleName, secureSocketIdleName, loopsName, mirrorName, overloadName)
 }
 
 // describe is a line for each scenario.
@@ -181,7 +181,7 @@ func describe() string {
 		fmt.Fprintf(&b, "  %-14s %s\n", s.Name, s.About)
 	}
 	fmt.Fprintf(&b, "  %-14s memory of connections that do nothing\n  %-14s the same of half as many over TLS\n"+
-		"  %-14s the same of half as many WebSockets\n  %-14s and of those over TLS\n  %-14s %s\n  %-14s %s\n",
-		idleName, httpsIdleName, socketIdleName, secureSocketIdleName, loopsName, loopsAbout, overloadName, overloadAbout)
+		"  %-14s the same of half as many WebSockets\n  %-14s and of those over TLS\n  %-14s %s\n  %-14s %s\n  %-14s %s\n",
+		idleName, httpsIdleName, socketIdleName, secureSocketIdleName, loopsName, loopsAbout, mirrorName, mirrorAbout, overloadName, overloadAbout)
 	return b.String()
 }

@@ -67,6 +67,8 @@ func (s *session) all(ctx context.Context, names []string) (*results, error) {
 			all.WSSIdle, err = s.idle(ctx, name, "wss", max(1, s.o.idle/2))
 		case loopsName:
 			c, err = s.loops(ctx)
+		case mirrorName:
+			c, err = s.mirror(ctx)
 		case overloadName:
 			all.Overload, err = s.overload(ctx)
 		default:
@@ -102,7 +104,9 @@ func (s *session) compare(ctx context.Context, sc scenario, candidates []candida
 		return nil, err
 	}
 	if s.o.latency {
-		result.Rate = result.halfOfTheSlowest()
+		if result.Rate = s.o.rate; result.Rate == 0 {
+			result.Rate = result.halfOfTheSlowest()
+		}
 		err = s.rounds(ctx, b, &sc, result.Rate, func(i int, r run) { result.Outcomes[i].Open = append(result.Outcomes[i].Open, r) })
 		if err != nil {
 			return nil, err
@@ -201,6 +205,9 @@ func (s *session) estimate(names []string) time.Duration {
 		}
 		if name == loopsName {
 			n *= len(loopCounts)
+		}
+		if name == mirrorName {
+			n *= len(mirrors)
 		}
 		runs := n * s.o.runs
 		if s.o.latency {

@@ -17,7 +17,11 @@ package fiber
 import (
 	"iter"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
+	"time"
+
+	"poise/internal/clock"
 )
 
 // fiber is a pooled coroutine. It belongs to the loop that made it: a coroutine is bound to the thread-lock state of its maker, and
@@ -113,10 +117,37 @@ func (l *Loop) Late() {
 	l.Yield()
 }
 
+// standing is a fiber that stands back, and until when at most.
+type standing struct {
+	f  *fiber
+	by clock.Instant
+}
+
+// standBackMost is how long a fiber stands back at most.
+const standBackMost = 2 * time.Millisecond
+
+// StandBack lets all others run, also those who come meanwhile: the fiber goes on once a turn has had nothing to do, one fiber a turn, or after standBackMost.
+func (l *Loop) StandBack() {
+	l.back = append(l.back, standing{l.current, l.now.Add(standBackMost)})
+	l.park()
+}
+
+// letOn ends the standing back of the first fiber if the turn was idle, and of those that have stood back long enough.
+func (l *Loop) letOn(idle bool) {
+	n := 0
+	for n < len(l.back) && (idle && n == 0 || l.back[n].by <= l.now) {
+		l.wake(l.back[n].f)
+		n++
+	}
+	l.back = slices.Delete(l.back, 0, n)
+	l.runReady()
+}
+
 // runReady resumes what was woken, in the order of waking, until nothing is left.
 func (l *Loop) runReady() {
 	for i := 0; i < len(l.ready); i++ { // grows while it runs
 		f := l.ready[i]
+		l.resumed++
 		l.ready[i] = nil
 		l.current = f
 		l.running.Store(f)

@@ -49,6 +49,8 @@ type Loop struct {
 	ready     []*fiber
 	yielded   []*fiber
 	late      bool // among the yielded is one with much work
+	back      []standing
+	resumed   uint64 // how many fibers went on so far
 	idle      []*fiber
 	active    int
 	conns     []*Conn
@@ -142,6 +144,7 @@ func (l *Loop) run() {
 func (l *Loop) step(patience time.Duration) {
 	l.rest()
 	l.driver.wait(patience)
+	before := l.resumed
 	l.count.Turns++
 	l.tellFreed()
 	// What has come comes before what is late: bytes that made it in time are not overtaken by their deadline.
@@ -157,6 +160,9 @@ func (l *Loop) step(patience time.Duration) {
 	clear(l.yielded)
 	l.yielded = l.yielded[:0]
 	l.runReady()
+	if len(l.back) > 0 {
+		l.letOn(l.resumed == before)
+	}
 }
 
 // tellFreed follows a wait: what closes there were have been submitted.
@@ -186,7 +192,7 @@ func (l *Loop) rest() {
 
 // patience is how long the next wait may last; negative: until something happens.
 func (l *Loop) patience() time.Duration {
-	if len(l.yielded) > 0 || len(l.ready) > 0 || len(l.freed) > 0 {
+	if len(l.yielded) > 0 || len(l.ready) > 0 || len(l.freed) > 0 || len(l.back) > 0 {
 		return 0
 	}
 	when := l.timers.next()

@@ -97,6 +97,7 @@ func (e *serving) endCopy(how stats.CopyEnd) {
 func (e *serving) serveCopy() {
 	defer e.unwind()
 	e.busy = true
+	e.p.loop.StandBack()
 	e.s.x.Times.Head = e.now()
 	e.limitTime()
 	e.carryOut(e.s.x.StartCopy(e.now()))

@@ -250,3 +250,37 @@ pools: { a: { servers: [%q] }, b: { servers: [%q] }, mirror: { servers: [%q] } }
 		}
 	})
 }
+
+// TestMirrorReload: copies that hang hold nothing up, neither a reload that takes their pool away nor what comes after it.
+func TestMirrorReload(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s testkit.Setup) {
+		app, socket := testkit.Serve(t, testkit.Answer(answerWith("app"))), filepath.Join(t.TempDir(), "admin")
+		hanging := testkit.Serve(t, always(func(p *testkit.Peer, _ string) bool {
+			_, _ = p.AwaitEnd()
+			return false
+		}))
+		p := testkit.Start(t, s, mirrorConfig(socket, ", max_requests: 3, timeout: 1m", app.Addr, hanging.Addr))
+		c := testkit.Dial(t, p.Addr)
+		for range 3 {
+			wantResponse(t, "a request before the reload", c.Get("/api/a"), 200, "app")
+		}
+		testkit.Eventually(t, "three copies at the mirror", func() bool { return strings.Count(hanging.Got(), "/v1/a") == 3 })
+		next := catchMirror(t)
+		config := strings.ReplaceAll(mirrorConfig(socket, ", max_requests: 4", app.Addr, next.Addr), "pool: mirror", "pool: next")
+		begun := time.Now()
+		p.Reload(t, strings.ReplaceAll(config, "mirror: { servers", "next: { servers"))
+		if d := time.Since(begun); d > 10*time.Second {
+			t.Errorf("the reload took %v", d)
+		}
+		for range 4 {
+			wantResponse(t, "a request after the reload", c.Get("/api/b"), 200, "app")
+			if r := next.next(t); r.URL.Path != "/v1/b" {
+				t.Errorf("the new mirror has got %s", r.URL)
+			}
+		}
+		if n := mirrored(t, socket, "too_many"); n != 0 {
+			t.Errorf("%d copies were not made", n)
+		}
+	})
+}

@@ -54,7 +54,7 @@ const (
 type Step struct {
 	Kind  StepKind
 	After time.Duration // Forward: how long to wait before
-	Reply Reply
+	Reply *Reply        // Answer: good until the exchange's next step
 }
 
 // Exchange is one request and its response. Begin makes it ready for a request; it is reused from request to request.
@@ -117,6 +117,7 @@ type Exchange struct {
 	bodyTouched bool
 	answerBegun bool
 	scratch     []byte               // memory of fields that we add
+	own         *Reply               // memory of Step.Reply, so that steps are small
 	taken       limit.Taken          // of the route's rate
 	entered     *route.InFlightLimit // which counts the exchange; nil: none does
 	enteredAs   uint64
@@ -143,7 +144,7 @@ type Times struct {
 
 // Begin empties x for a new request.
 func (x *Exchange) Begin(c *Client, req *msg.Request, times Times) {
-	*x = Exchange{Client: c, Req: req, Times: times, scratch: x.scratch[:0], query: pool.Query{Loop: c.Loop}}
+	*x = Exchange{Client: c, Req: req, Times: times, scratch: x.scratch[:0], own: x.own, query: pool.Query{Loop: c.Loop}}
 	x.end = [4]byte{'-', '-', '-', '-'}
 }
 

@@ -74,7 +74,11 @@ func (x *Exchange) reply(r Reply) Step {
 	if x.Asking() {
 		x.Refused = fault.ForwardAuth
 	}
-	return Step{Kind: Answer, Reply: r}
+	if x.own == nil {
+		x.own = new(Reply)
+	}
+	*x.own = r
+	return Step{Kind: Answer, Reply: x.own}
 }
 
 // refuse answers a request that has no single reading, or one that a limit forbids.

@@ -72,7 +72,7 @@ func (e *serving) relay() bool {
 	if f != nil && f.Side != fault.Client && !e.begun {
 		// Nothing of the answer is out: the client can still be told what is wrong with it.
 		step := s.x.Failed(e.now(), f, false)
-		return e.reply(&step.Reply)
+		return e.reply(step.Reply)
 	}
 	ended := f == nil || e.cutCall(f)
 	s.x.Done(e.now(), f)

@@ -60,7 +60,7 @@ func (e *serving) carryOut(step exchange.Step) bool {
 		case exchange.Upgrade:
 			return e.upgrade()
 		case exchange.Answer:
-			return e.reply(&step.Reply)
+			return e.reply(step.Reply)
 		}
 	}
 }

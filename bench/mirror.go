@@ -33,7 +33,7 @@ func (s *session) mirror(ctx context.Context) (*compared, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer hanging.Close()
+	defer func() { _ = hanging.Close() }() // nobody is left to be told
 	to := map[string]string{"copied": address, "hanging": hanging.Addr().String()}
 	var candidates []candidate
 	for _, c := range s.candidates {

@@ -19,7 +19,7 @@ type kept struct {
 	rate     *limit.Rate
 	inFlight *limit.InFlight
 	users    *login.Users
-	mirror   *limit.InFlight
+	mirror   *limit.InFlight // of copies
 }
 
 // keptOf is what a route keeps of before; nil: it was not there.

@@ -52,11 +52,7 @@ func (a *App) tableOf(c *config.Config, from []*config.Listener, pools []*poolSt
 			}
 			k.act(actions, a.secret)
 			b.kept[r.Name] = k
-			spec := specOf(r, actions, c, l, byName)
-			if m := actions.Mirror; m != nil {
-				m.InFlight = k.mirror
-			}
-			add(spec, r)
+			add(specOf(r, actions, k, c, l, byName), r)
 		}
 		last := route.Route{Name: l.Name, Timeouts: timeoutsOf(&l.Timeouts.RouteTimeouts, c, l), Upgrades: upgradesOf(l.Upgrades), HSTS: hstsOf(l)}
 		if p := byName[l.Pool]; p != nil {
@@ -75,13 +71,16 @@ func (a *App) tableOf(c *config.Config, from []*config.Listener, pools []*poolSt
 	return b, err
 }
 
-func specOf(r *config.Route, actions *route.Actions, c *config.Config, l *config.Listener, pools map[string]*poolState) route.Spec {
+func specOf(r *config.Route, actions *route.Actions, k *kept, c *config.Config, l *config.Listener, pools map[string]*poolState) route.Spec {
 	to := route.Route{Name: r.Name, Timeouts: timeoutsOf(&r.Timeouts, c, l), Upgrades: upgradesOf(r.Upgrades), HSTS: hstsOf(l)}
 	if x := r.ForwardAuth; x != nil {
-		actions.Ask = askOf(x, to, pools[x.Pool])
+		actions.Ask = askOf(x, pools[x.Pool].beside(to, x.Timeout))
 	}
 	if x := r.Mirror; x != nil {
-		actions.Mirror = mirrorOf(x, to, pools[x.Pool])
+		actions.Mirror = &route.Mirror{
+			Route: pools[x.Pool].beside(to, x.Timeout), Share: float64(x.Share) / 100, MaxBody: int(x.MaxBody), InFlight: k.mirror,
+		}
+		actions.Mirror.Route.Timeouts.Request = x.Timeout
 	}
 	if len(r.Split) > 0 {
 		actions.Split = &route.Split{}
@@ -100,26 +99,22 @@ func specOf(r *config.Route, actions *route.Actions, c *config.Config, l *config
 }
 
 // askOf is who is asked whether the requests of a route may go on.
-func askOf(x *config.ForwardAuth, like route.Route, p *poolState) *route.Ask {
+func askOf(x *config.ForwardAuth, to *route.Route) *route.Ask {
 	path, query, asks := strings.Cut(x.Path, "?")
-	a := &route.Ask{Route: &like, Path: []byte(path), Copy: lower(x.Copy), CopyToClient: lower(x.CopyToClient)}
+	a := &route.Ask{Route: to, Path: []byte(path), Copy: lower(x.Copy), CopyToClient: lower(x.CopyToClient)}
 	if asks {
 		a.Query = []byte("?" + query)
 	}
-	p.takes(&like, nil)
-	like.Affinity, like.GRPCWeb, like.Upgrades = nil, false, nil
-	t := &like.Timeouts
-	t.Connect, t.Response = min(t.Connect, x.Timeout), x.Timeout
+	to.Timeouts.Response = x.Timeout
 	return a
 }
 
-// mirrorOf is where copies of a route's requests go.
-func mirrorOf(x *config.Mirror, like route.Route, p *poolState) *route.Mirror {
+// beside sends what a route asks or tells this pool beside its requests, none of which takes longer than most.
+func (p *poolState) beside(like route.Route, most time.Duration) *route.Route {
 	p.takes(&like, nil)
 	like.Affinity, like.GRPCWeb, like.Upgrades = nil, false, nil
-	t := &like.Timeouts
-	t.Connect, t.Request = min(t.Connect, x.Timeout), x.Timeout
-	return &route.Mirror{Route: &like, Share: float64(x.Share) / 100, MaxBody: int(x.MaxBody)}
+	like.Timeouts.Connect = min(like.Timeouts.Connect, most)
+	return &like
 }
 
 func lower(names []string) []string {

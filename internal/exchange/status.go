@@ -71,7 +71,7 @@ func (x *Exchange) answer(r Reply, cause, phase byte) Step {
 
 func (x *Exchange) reply(r Reply) Step {
 	x.Own, x.Status, x.Refused = true, r.Status, r.By
-	if x.Asking() {
+	if x.Asking() && !r.Silent { // else the client has left by itself, or is not told
 		x.Refused = fault.ForwardAuth
 	}
 	if x.own == nil {
